@@ -1,0 +1,1 @@
+"""Streaming: consumers of network events and CDRs (part B)."""

@@ -1,0 +1,1 @@
+"""The database: connection, edition, migrations and routines."""

@@ -1,0 +1,63 @@
+"""Runs alembic from Python and tells whether a database is at the revision this code needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from telestream.db.connection import Connection, connect, translated
+from telestream.errors import SchemaOutdatedError
+
+# The repository: migrations are state of a deployment and are not shipped inside the package.
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def config(url: str | None = None) -> Config:
+    """Return alembic's configuration for the given database, else the one of the settings."""
+    result = Config(toml_file=ROOT / "pyproject.toml")
+    result.set_main_option("script_location", str(ROOT / "migrations"))
+    if url is not None:
+        result.cmd_opts = type("Options", (), {"x": [f"url={url}"]})()
+    return result
+
+
+def head() -> str:
+    """Return the newest revision in the folder."""
+    return ScriptDirectory.from_config(config()).get_current_head() or ""
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision the database is at, None if it was never migrated."""
+    row = connection.execute("SELECT to_regclass('public.alembic_version') IS NOT NULL").fetchone()
+    if row is None or not row[0]:
+        return None
+    row = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
+def upgrade(url: str | None = None, revision: str = "head") -> None:
+    """Migrate up to `revision`; at head the routines are applied too."""
+    with connect(url), translated(url):
+        pass  # a login that fails is better told by us than by SQLAlchemy
+    with translated(url):
+        command.upgrade(config(url), revision)
+
+
+def downgrade(url: str | None, revision: str) -> None:
+    """Migrate down to `revision`."""
+    with translated(url):
+        command.downgrade(config(url), revision)
+
+
+def require_head(connection: Connection) -> None:
+    """Raise SchemaOutdatedError unless the database is at the newest revision."""
+    have, want = current(connection), head()
+    if have != want:
+        raise SchemaOutdatedError(
+            "the database has another revision than this version needs",
+            detail=f"It is at {have or 'none'}, and {want} is needed.",
+            hint="Run `telestream db upgrade` (or `alembic upgrade head`), then this command again.",
+        )

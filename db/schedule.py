@@ -1,0 +1,34 @@
+"""Schedules the housekeeping inside the database: pg_cron, or TimescaleDB's jobs where they exist."""
+
+from __future__ import annotations
+
+from telestream.db.connection import Connection
+from telestream.db.edition import edition
+
+# name, cron expression, SQL
+_JOBS = (
+    ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
+    ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),
+)
+
+
+def schedule(connection: Connection) -> str:
+    """Schedule refresh (each minute) and maintenance (each night); repeating it changes nothing.
+
+    Returns:
+        What does the scheduling, or why nothing does.
+    """
+    if edition(connection) == "community":
+        connection.execute(
+            "SELECT public.add_job(j.proc::regproc, j.every) FROM (VALUES"
+            " ('ops.refresh_job', interval '1 minute'), ('ops.maintain_job', interval '1 day')) AS j (proc, every)"
+            " WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs AS t"
+            " WHERE t.proc_schema || '.' || t.proc_name = j.proc)"
+        )
+        return "timescaledb jobs"
+    row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
+    if row is None or not row[0]:
+        return "nothing: pg_cron is not installed in this database; run the two statements from outside"
+    for name, when, statement in _JOBS:
+        connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))
+    return "pg_cron"

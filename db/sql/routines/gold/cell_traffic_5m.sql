@@ -1,0 +1,43 @@
+CREATE OR REPLACE VIEW gold.cell_traffic_5m AS
+SELECT
+    t.bucket,
+    c.cell_id,
+    c.name AS cell_name,
+    r.region_code,
+    t.record_type,
+    t.attempts,
+    t.answered,
+    t.failed,
+    t.dropped,
+    t.busy,
+    t.no_answer,
+    t.seconds,
+    t.bytes_up,
+    t.bytes_down,
+    t.charge_micro / 1000000.0 AS charge,
+    t.currency,
+    t.cell_key,
+    t.region_key
+FROM rollup.cell_traffic_5m AS t
+INNER JOIN silver.dim_network_cell AS c ON t.cell_key = c.cell_key
+INNER JOIN silver.dim_region AS r ON t.region_key = r.region_key;
+COMMENT ON VIEW gold.cell_traffic_5m IS 'Traffic by cell and record type, per 5 minutes';
+COMMENT ON COLUMN gold.cell_traffic_5m.bucket IS 'Start of the 5 minutes';
+COMMENT ON COLUMN gold.cell_traffic_5m.cell_id IS 'Cell as sources write it';
+COMMENT ON COLUMN gold.cell_traffic_5m.cell_name IS 'Cell for people';
+COMMENT ON COLUMN gold.cell_traffic_5m.region_code IS 'Region of the cell when the records were loaded';
+COMMENT ON COLUMN gold.cell_traffic_5m.record_type IS 'voice, sms, mms, data or other';
+COMMENT ON COLUMN gold.cell_traffic_5m.attempts IS 'Records: call attempts, messages or data sessions';
+COMMENT ON COLUMN gold.cell_traffic_5m.answered IS 'Answered calls';
+COMMENT ON COLUMN gold.cell_traffic_5m.failed IS 'Failed or congested attempts';
+COMMENT ON COLUMN gold.cell_traffic_5m.dropped IS 'Answered calls that were lost';
+COMMENT ON COLUMN gold.cell_traffic_5m.busy IS 'Attempts to a busy party';
+COMMENT ON COLUMN gold.cell_traffic_5m.no_answer IS 'Attempts nobody answered';
+COMMENT ON COLUMN gold.cell_traffic_5m.seconds IS 'Billed seconds, or session seconds where nothing is billed';
+COMMENT ON COLUMN gold.cell_traffic_5m.bytes_up IS 'Bytes from subscribers';
+COMMENT ON COLUMN gold.cell_traffic_5m.bytes_down IS 'Bytes to subscribers';
+COMMENT ON COLUMN gold.cell_traffic_5m.charge IS 'Sum of charges in currency';
+COMMENT ON COLUMN gold.cell_traffic_5m.currency IS 'ISO 4217 code; one row per currency';
+COMMENT ON COLUMN gold.cell_traffic_5m.cell_key IS 'Key of silver.dim_network_cell';
+COMMENT ON COLUMN gold.cell_traffic_5m.region_key IS 'Key of silver.dim_region';
+GRANT SELECT ON gold.cell_traffic_5m TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;

@@ -1,0 +1,61 @@
+-- requires: silver/refine_cdr.sql, ops/open_batch.sql
+-- Sends quarantined records through the refine again, after a rule or a dimension has been put right.
+-- p_rules limits it to records that violate one of these rules. Unreadable lines have no record and
+-- stay: load their file again with a better profile. Returns the counts of the replay; what is refused
+-- again is quarantined anew under the replay's batch. Needs the vault key in the session.
+CREATE OR REPLACE FUNCTION quality.replay(p_rules text [] DEFAULT NULL)
+RETURNS TABLE (batch_id bigint, rows_in bigint, rows_loaded bigint, rows_duplicate bigint, rows_quarantined bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_promises text [];
+    v_batch_id bigint;
+    v_batches bigint [] := '{}';
+BEGIN
+    FOR v_promises IN
+        SELECT DISTINCT b.promises
+        FROM quality.quarantine AS q
+        INNER JOIN ops.batch AS b ON q.batch_id = b.batch_id
+        WHERE q.dataset = 'cdr' AND q.replayed_at IS NULL AND q.record IS NOT NULL
+            AND (p_rules IS NULL OR q.rules && p_rules)
+    LOOP
+        v_batch_id := ops.open_batch('cdr');
+        INSERT INTO ops.batch (batch_id, dataset, source_kind, promises, rows_in, code_version)
+        VALUES (v_batch_id, 'cdr', 'replay', v_promises, 0, 'quality.replay');
+        UPDATE quality.quarantine AS q
+        SET replayed_at = clock_timestamp(), replay_batch_id = v_batch_id
+        FROM ops.batch AS b
+        WHERE b.batch_id = q.batch_id AND b.promises = v_promises
+            AND q.dataset = 'cdr' AND q.replayed_at IS NULL AND q.record IS NOT NULL
+            AND (p_rules IS NULL OR q.rules && p_rules);
+        INSERT INTO bronze.cdr
+        SELECT r.*
+        FROM quality.quarantine AS q
+        CROSS JOIN LATERAL jsonb_populate_record(
+            NULL::bronze.cdr,
+            q.record || jsonb_build_object('batch_id', v_batch_id, 'line', q.quarantine_id)
+        ) AS r
+        WHERE q.replay_batch_id = v_batch_id;
+        UPDATE ops.batch AS b
+        SET rows_in = (SELECT count(*) FROM quality.quarantine AS q WHERE q.replay_batch_id = v_batch_id)
+        WHERE b.batch_id = v_batch_id;
+        CALL silver.refine_cdr(v_batch_id);
+        v_batches := v_batches || v_batch_id;
+    END LOOP;
+    IF v_batches = '{}' THEN
+        RAISE EXCEPTION 'there is nothing to replay'
+            USING ERRCODE = 'TS005',
+            DETAIL = 'No quarantined record that was readable and has not been replayed matches.',
+            HINT = 'See quality.quarantine_summary for what is there.';
+    END IF;
+    RETURN QUERY
+    SELECT b.batch_id, b.rows_in, b.rows_loaded, b.rows_duplicate, b.rows_quarantined
+    FROM ops.batch AS b
+    WHERE b.batch_id = ANY (v_batches)
+    ORDER BY b.batch_id;
+END
+$$;
+COMMENT ON FUNCTION quality.replay(text []) IS 'Sends quarantined records through the refine again';
+REVOKE ALL ON FUNCTION quality.replay(text []) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION quality.replay(text []) TO telestream_loader;

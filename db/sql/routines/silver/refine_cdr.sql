@@ -1,0 +1,213 @@
+-- requires: silver/enrol_cdr.sql, bronze/staged_cdr.sql
+-- Takes one staged batch from Bronze to Silver within the caller's transaction: applies the rules of
+-- quality.rule, quarantines what violates an error rule, replaces people, cells and plans by keys,
+-- inserts what is new, counts, notes the touched buckets of every rollup and asserts that nothing was
+-- lost: rows_in = loaded + duplicate + quarantined. Calls enrol_cdr itself where the caller has not.
+CREATE OR REPLACE PROCEDURE silver.refine_cdr(p_batch_id bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- Every join is to a small table: always hash it, never compile.
+SET jit = off
+SET work_mem = '128MB'
+SET enable_nestloop = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    v_batch record;
+    v_rules record;
+    v_lateness interval;
+    v_past interval;
+    v_future interval;
+    v_context text;
+    v_staged bigint;
+    v_violations bigint [];
+    v_refused bigint := 0;
+    v_unreadable bigint;
+    v_loaded bigint;
+    v_late bigint;
+    v_min timestamptz;
+    v_max timestamptz;
+BEGIN
+    SELECT b.* INTO v_batch FROM ops.batch AS b WHERE b.batch_id = p_batch_id FOR UPDATE;
+    IF v_batch.batch_id IS NULL OR v_batch.status <> 'staged' THEN
+        RAISE EXCEPTION 'batch % is not staged', p_batch_id
+            USING ERRCODE = 'TS001',
+            DETAIL = format('Its status is %s.', coalesce(v_batch.status, 'unknown')),
+            HINT = 'Insert into ops.batch, then into bronze.cdr, then refine, in one transaction.';
+    END IF;
+    IF v_batch.dataset <> 'cdr' THEN
+        RAISE EXCEPTION 'batch % holds %, not CDRs', p_batch_id, v_batch.dataset USING ERRCODE = 'TS008';
+    END IF;
+
+    SELECT
+        max(s.value) FILTER (WHERE s.name = 'allowed_lateness')::interval,
+        max(s.value) FILTER (WHERE s.name = 'event_window_past')::interval,
+        max(s.value) FILTER (WHERE s.name = 'event_window_future')::interval
+    INTO v_lateness, v_past, v_future
+    FROM ops.setting AS s;
+
+    IF coalesce(current_setting('telestream.enrolled_batch', true), '') <> p_batch_id::text THEN
+        PERFORM silver.enrol_cdr(
+            p_batch_id,
+            (
+                SELECT array_agg(DISTINCT i.identity)
+                FROM bronze.cdr AS b
+                CROSS JOIN LATERAL (VALUES (b.caller), (b.called), ('imsi:' || b.imsi)) AS i (identity)
+                WHERE b.batch_id = p_batch_id
+            ),
+            (SELECT array_agg(c.cell_id ORDER BY c.cell_id, c.region_code) FROM (
+                SELECT DISTINCT b.cell_id, b.region_code FROM bronze.cdr AS b WHERE b.batch_id = p_batch_id
+            ) AS c),
+            (SELECT array_agg(c.region_code ORDER BY c.cell_id, c.region_code) FROM (
+                SELECT DISTINCT b.cell_id, b.region_code FROM bronze.cdr AS b WHERE b.batch_id = p_batch_id
+            ) AS c),
+            (SELECT array_agg(DISTINCT b.plan_code) FROM bronze.cdr AS b WHERE b.batch_id = p_batch_id)
+        );
+    END IF;
+
+    -- Rules: the fast path only counts; reasons are worked out for refused records alone.
+    SELECT
+        array_agg(r.rule ORDER BY r.rule) AS names,
+        string_agg(format('count(*) FILTER (WHERE %s)', r.predicate), ', ' ORDER BY r.rule) AS counts,
+        string_agg(format('(%s)', r.predicate), ' OR ' ORDER BY r.rule) FILTER (WHERE r.severity = 'error') AS any_error,
+        string_agg(format('CASE WHEN %s THEN %L END', r.predicate, r.rule), ', ' ORDER BY r.rule)
+            FILTER (WHERE r.severity = 'error') AS reasons,
+        array_agg(r.severity = 'error' ORDER BY r.rule) AS is_error
+    INTO v_rules
+    FROM quality.rule AS r
+    WHERE r.dataset = 'cdr' AND r.is_enabled AND r.predicate IS NOT NULL;
+
+    v_context := format(
+        'bronze.cdr AS b CROSS JOIN (SELECT %L::text [] AS promises, %L::timestamptz AS earliest_event_at, '
+        '%L::timestamptz AS latest_event_at) AS x WHERE b.batch_id = %s',
+        v_batch.promises, now() - v_past, now() + v_future, p_batch_id
+    );
+    EXECUTE format(
+        'SELECT count(*), ARRAY[%s]::bigint [] FROM %s', coalesce(v_rules.counts, ''), v_context
+    ) INTO v_staged, v_violations;
+
+    IF EXISTS (SELECT FROM unnest(v_violations, v_rules.is_error) AS u (n, is_error) WHERE u.n > 0 AND u.is_error) THEN
+        EXECUTE format(
+            'INSERT INTO quality.quarantine (dataset, batch_id, line, rules, reason, record) '
+            'SELECT ''cdr'', %s, q.line, q.rules, '
+            '(SELECT string_agg(r.message, ''; '' ORDER BY r.rule) FROM quality.rule AS r '
+            'WHERE r.dataset = ''cdr'' AND r.rule = ANY (q.rules)), q.record '
+            'FROM (SELECT b.line, array_remove(ARRAY[%s], NULL) AS rules, '
+            'to_jsonb(b) - ''batch_id'' - ''line'' AS record FROM %s AND (%s)) AS q',
+            p_batch_id, v_rules.reasons, v_context, v_rules.any_error
+        );
+        GET DIAGNOSTICS v_refused = ROW_COUNT;
+    END IF;
+
+    -- A person, cell or plan that enrol_cdr has not made known turns into a null key here, and the
+    -- column's NOT NULL stops the batch: nothing is ever attached to the wrong or to no one silently.
+    WITH ins AS (
+        INSERT INTO silver.fact_cdr (
+            cdr_id, started_at, answered_at, ended_at, batch_id, source_line,
+            subscriber_id, caller_id, called_id, bytes_up, bytes_down, charge_micro, duration_s, billed_s,
+            cell_key, region_key, plan_key, is_roaming, source_system, record_type, direction, technology,
+            disposition, cause, currency, tac, apn, extras
+        )
+        SELECT
+            -- Not for secrecy: a short stable name of the record, 128 bits.
+            md5(b.source_system || E'\x1f' || b.native_key || E'\x1f' || coalesce(b.leg, 0))::uuid,
+            b.started_at, b.answered_at, b.ended_at, b.batch_id, b.line,
+            CASE
+                WHEN b.direction = 'mt' AND b.called IS NOT NULL THEN d.subscriber_id
+                WHEN b.direction IS DISTINCT FROM 'mt' AND b.caller IS NOT NULL THEN c.subscriber_id
+                WHEN b.imsi IS NOT NULL THEN i.subscriber_id
+                ELSE 0
+            END,
+            CASE WHEN b.caller IS NULL THEN 0 ELSE c.subscriber_id END,
+            CASE WHEN b.called IS NULL THEN 0 ELSE d.subscriber_id END,
+            b.bytes_up, b.bytes_down, b.charge_micro, b.duration_s, b.billed_s,
+            CASE WHEN b.cell_id IS NULL THEN 0 ELSE k.cell_key END,
+            coalesce(k.region_key, 0),
+            CASE WHEN b.plan_code IS NULL THEN 0 ELSE p.plan_key END,
+            b.is_roaming, b.source_system, b.record_type, b.direction, b.technology,
+            b.disposition, b.cause, b.currency, "left"(b.imei, 8), b.apn, b.extras
+        FROM bronze.staged_cdr(p_batch_id) AS b
+        LEFT JOIN pg_temp._identity AS c ON b.caller = c.identity
+        LEFT JOIN pg_temp._identity AS d ON b.called = d.identity
+        LEFT JOIN pg_temp._identity AS i
+            ON i.identity LIKE 'imsi:%' AND i.identity = CASE WHEN b.caller IS NULL OR b.called IS NULL THEN 'imsi:' || b.imsi END
+        LEFT JOIN silver.dim_network_cell AS k ON b.cell_id = k.cell_id
+        LEFT JOIN silver.dim_service_plan AS p ON b.plan_code = p.plan_code
+        WHERE v_refused = 0
+            OR b.line NOT IN (SELECT q.line FROM quality.quarantine AS q WHERE q.batch_id = p_batch_id)
+        ON CONFLICT (cdr_id, started_at) DO NOTHING
+        RETURNING started_at, source_system
+    ),
+    slot AS (
+        SELECT
+            public.time_bucket('5 minutes', ins.started_at) AS bucket, ins.source_system,
+            count(*) AS loaded,
+            count(*) FILTER (WHERE ins.started_at < w.event_at - v_lateness) AS late,
+            min(ins.started_at) AS min_at, max(ins.started_at) AS max_at
+        FROM ins
+        LEFT JOIN ops.watermark AS w ON w.dataset = 'cdr' AND ins.source_system = w.source
+        GROUP BY 1, 2
+    ),
+    touched AS (
+        INSERT INTO rollup.pending (rollup, bucket, batch_id)
+        SELECT DISTINCT
+            d.rollup,
+            CASE
+                WHEN d.is_calendar
+                    THEN public.time_bucket(
+                        d.grain, s.bucket, (SELECT z.value FROM ops.setting AS z WHERE z.name = 'time_zone')
+                    )
+                ELSE public.time_bucket(d.grain, s.bucket)
+            END,
+            p_batch_id
+        FROM slot AS s
+        CROSS JOIN rollup.definition AS d
+        WHERE d.source = 'silver.fact_cdr'
+    ),
+    moved AS (
+        INSERT INTO ops.watermark AS w (dataset, source, event_at)
+        SELECT 'cdr', s.source_system, max(s.max_at) FROM slot AS s GROUP BY s.source_system ORDER BY s.source_system
+        ON CONFLICT (dataset, source) DO UPDATE
+        SET event_at = greatest(w.event_at, excluded.event_at), updated_at = clock_timestamp()
+    )
+    SELECT coalesce(sum(s.loaded), 0), coalesce(sum(s.late), 0), min(s.min_at), max(s.max_at)
+    INTO v_loaded, v_late, v_min, v_max
+    FROM slot AS s;
+
+    SELECT count(*) - v_refused INTO v_unreadable FROM quality.quarantine AS q WHERE q.batch_id = p_batch_id;
+    IF v_batch.rows_in <> v_staged + v_unreadable THEN
+        RAISE EXCEPTION 'batch % does not reconcile', p_batch_id
+            USING ERRCODE = 'TS002',
+            DETAIL = format(
+                'The reader counted %s records; %s are in Bronze and %s were unreadable.',
+                v_batch.rows_in, v_staged, v_unreadable
+            );
+    END IF;
+
+    INSERT INTO quality.rule_result (batch_id, rule, violations)
+    SELECT p_batch_id, u.rule, u.n FROM unnest(v_rules.names, v_violations) AS u (rule, n) WHERE u.n > 0
+    UNION ALL
+    SELECT p_batch_id, 'duplicate', v_staged - v_refused - v_loaded WHERE v_staged - v_refused - v_loaded > 0
+    UNION ALL
+    SELECT p_batch_id, q.rules[1], count(*)
+    FROM quality.quarantine AS q
+    WHERE q.batch_id = p_batch_id AND q.record IS NULL
+    GROUP BY 1, 2;
+
+    UPDATE ops.batch AS b
+    SET
+        status = 'done',
+        rows_loaded = v_loaded,
+        rows_duplicate = v_staged - v_refused - v_loaded,
+        rows_quarantined = v_refused + v_unreadable,
+        rows_late = v_late,
+        min_event_at = v_min,
+        max_event_at = v_max,
+        finished_at = clock_timestamp()
+    WHERE b.batch_id = p_batch_id;
+END
+$$;
+COMMENT ON PROCEDURE silver.refine_cdr(bigint) IS
+'Takes one staged batch of CDRs from Bronze to Silver in the caller''s transaction';
+REVOKE ALL ON PROCEDURE silver.refine_cdr(bigint) FROM PUBLIC;
+GRANT EXECUTE ON PROCEDURE silver.refine_cdr(bigint) TO telestream_loader, telestream_consumer;

@@ -1,0 +1,93 @@
+SET LOCAL ROLE telestream_owner;
+
+CREATE TABLE rollup.definition (
+    position integer NOT NULL UNIQUE,
+    version integer NOT NULL,
+    rollup text PRIMARY KEY,
+    source text NOT NULL,
+    time_column text NOT NULL,
+    grain interval NOT NULL,
+    is_calendar boolean NOT NULL,
+    select_sql text NOT NULL
+);
+COMMENT ON TABLE rollup.definition IS 'The rollups as defined: what both editions are made and refreshed from';
+COMMENT ON COLUMN rollup.definition.position IS 'Order of refresh: a source before what is built on it';
+COMMENT ON COLUMN rollup.definition.version IS 'Version in use; storage is rollup.<rollup>_v<version>';
+COMMENT ON COLUMN rollup.definition.rollup IS 'Name';
+COMMENT ON COLUMN rollup.definition.source IS 'Table it is computed from';
+COMMENT ON COLUMN rollup.definition.time_column IS 'Time column of the source';
+COMMENT ON COLUMN rollup.definition.grain IS 'Width of a bucket';
+COMMENT ON COLUMN rollup.definition.is_calendar IS 'Buckets follow the operator''s time zone';
+COMMENT ON COLUMN rollup.definition.select_sql IS 'The SELECT; WHERE true marks where a window is put';
+
+INSERT INTO rollup.definition
+(position, version, rollup, source, time_column, grain, is_calendar, select_sql) VALUES
+{definitions};
+
+CREATE TABLE rollup.pending (
+    rollup text NOT NULL REFERENCES rollup.definition,
+    bucket timestamptz NOT NULL,
+    batch_id bigint NOT NULL,
+    PRIMARY KEY (rollup, bucket, batch_id)
+);
+COMMENT ON TABLE rollup.pending IS 'Buckets touched by committed batches and not yet refreshed';
+COMMENT ON COLUMN rollup.pending.rollup IS 'Rollup to refresh';
+COMMENT ON COLUMN rollup.pending.bucket IS 'Start of the touched bucket';
+COMMENT ON COLUMN rollup.pending.batch_id IS 'The batch that touched it; 0: a refresh of its source';
+
+CREATE TABLE rollup.watermark (
+    rollup text PRIMARY KEY REFERENCES rollup.definition,
+    materialised_to timestamptz NOT NULL
+);
+COMMENT ON TABLE rollup.watermark IS 'End of the stored part of each rollup (Apache edition); later rows are computed when read';
+COMMENT ON COLUMN rollup.watermark.rollup IS 'Rollup';
+COMMENT ON COLUMN rollup.watermark.materialised_to IS 'End of its last stored bucket';
+INSERT INTO rollup.watermark SELECT d.rollup, timestamptz '1970-01-01 00:00:00+00' FROM rollup.definition AS d;
+
+-- Storage and, over it, one view per rollup that both editions have: stored part and live tail.
+DO $$
+DECLARE
+    v_def record;
+    v_store text;
+    v_keys text;
+    v_live text;
+BEGIN
+    FOR v_def IN SELECT d.* FROM rollup.definition AS d ORDER BY d.position LOOP
+        v_store := pg_catalog.format('rollup.%I', v_def.rollup || '_v' || v_def.version);
+        IF pg_catalog.current_setting('timescaledb.license') = 'timescale' THEN
+            EXECUTE 'CREATE MATERIALIZED VIEW ' || v_store
+                || ' WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS '
+                || v_def.select_sql || ' WITH NO DATA';
+            EXECUTE pg_catalog.format('CREATE VIEW rollup.%I AS SELECT * FROM %s', v_def.rollup, v_store);
+        ELSE
+            EXECUTE 'CREATE TABLE ' || v_store || ' AS ' || v_def.select_sql || ' WITH NO DATA';
+            EXECUTE 'ALTER TABLE ' || v_store || ' ALTER COLUMN bucket SET NOT NULL';
+            PERFORM public.create_hypertable(
+                v_store::regclass, public.by_range('bucket', INTERVAL '7 days'), create_default_indexes => false
+            );
+            -- The columns before the measures, bucket first, identify a row.
+            SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum)
+            INTO v_keys
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = v_store::regclass AND a.attnum BETWEEN 1 AND 5;
+            EXECUTE pg_catalog.format('CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT', v_store, v_keys);
+            v_live := pg_catalog.replace(
+                v_def.select_sql, 'WHERE true',
+                pg_catalog.format(
+                    'WHERE %I >= (SELECT w.materialised_to FROM rollup.watermark AS w WHERE w.rollup = %L)',
+                    v_def.time_column, v_def.rollup
+                )
+            );
+            -- A rollup on a rollup reads its source's live tail as well.
+            v_live := pg_catalog.regexp_replace(v_live, 'FROM rollup\.(\w+)_v\d+', 'FROM rollup.\1');
+            EXECUTE pg_catalog.format(
+                'CREATE VIEW rollup.%I AS SELECT s.* FROM %s AS s WHERE s.bucket < '
+                || '(SELECT w.materialised_to FROM rollup.watermark AS w WHERE w.rollup = %L) UNION ALL %s',
+                v_def.rollup, v_store, v_def.rollup, v_live
+            );
+        END IF;
+    END LOOP;
+END
+$$;
+
+RESET ROLE;

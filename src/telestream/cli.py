@@ -1,0 +1,78 @@
+"""The `telestream` command: gathers the parts' commands and turns errors into one clear message."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from telestream import __version__
+from telestream.errors import TelestreamError
+
+app = typer.Typer(
+    name="telestream",
+    help="Telecom data in TimescaleDB: load CDR files, keep Gold correct, run the embedded stack.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"telestream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["TELESTREAM_DEBUG"] = "1"
+
+
+def _register() -> None:
+    from telestream.db.cli import register as register_db
+    from telestream.loaders.cli import register as register_loaders
+    from telestream.stack.cli import register as register_stack
+
+    register_stack(app)
+    register_db(app)
+    register_loaders(app)
+
+
+def report(error: TelestreamError, console: Console) -> None:
+    """Print an error as its fact, detail and hint."""
+    console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+    if error.detail:
+        console.print(f"  {escape(error.detail)}", soft_wrap=True, highlight=False)
+    if error.hint:
+        console.print(f"[bold]hint:[/] {escape(error.hint)}", soft_wrap=True, highlight=False)
+
+
+def main() -> None:
+    """Run the command line; exit code 0 for success, 1 or 2 for a terminal error, 75 for a transient one."""
+    console = Console(stderr=True)
+    try:
+        _register()
+        app()
+    except TelestreamError as exc:
+        if os.environ.get("TELESTREAM_DEBUG") or "--debug" in sys.argv:
+            raise
+        report(exc, console)
+        sys.exit(exc.exit_code)
+    except KeyboardInterrupt:
+        console.print("interrupted; what was committed stays, run the same command to go on")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

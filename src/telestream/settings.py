@@ -1,0 +1,60 @@
+"""The settings of every part, read once from the environment (`TELESTREAM_…`)."""
+
+from __future__ import annotations
+
+import functools
+import os
+import zoneinfo
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from telestream.errors import UsageError
+
+
+def _xdg(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default) / "telestream"
+
+
+class Settings(BaseSettings):
+    """Every setting has a default that fits the embedded stack; an empty URL means "the embedded one"."""
+
+    model_config = SettingsConfigDict(env_prefix="TELESTREAM_", extra="ignore")
+
+    database_url: str = Field("", description="PostgreSQL URL; empty: the embedded database")
+    redis_url: str = Field("", description="Redis URL; empty: the embedded cache")
+    time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
+    vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
+    cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
+    state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"))
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValueError(f"no such time zone: {value!r} (use an IANA name such as Europe/London)")
+        return value
+
+    @property
+    def vault_key_path(self) -> Path:
+        """Where the vault key is kept unless `vault_key_file` names another place."""
+        return self.vault_key_file or self.state_dir / "vault.key"
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        UsageError: a variable has a value that cannot be used; all problems are named at once.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as exc:
+        problems = "; ".join(
+            f"TELESTREAM_{'.'.join(str(part) for part in error['loc']).upper()}: "
+            f"{error['msg'].removeprefix('Value error, ')}"
+            for error in exc.errors()
+        )
+        raise UsageError("settings cannot be used", detail=problems) from exc

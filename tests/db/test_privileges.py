@@ -1,0 +1,137 @@
+"""The privileges matrix: what each role can read, write and call, tried and not looked up."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg import errors
+from staging import cdr, refine
+
+ROLES = ("loader", "consumer", "api", "analyst", "privacy")
+READ = {
+    "bronze.cdr": {"privacy"},
+    "silver.fact_cdr": {"privacy"},
+    "silver.dim_network_cell": set(ROLES),
+    "silver.dim_service_plan": set(ROLES),
+    "vault.subscriber": {"privacy"},
+    "quality.quarantine": {"privacy"},
+    "quality.quarantine_summary": {"loader", "api", "analyst", "privacy"},
+    "quality.score_by_day": {"loader", "api", "analyst", "privacy"},
+    "ops.batch": {"loader", "consumer", "api", "privacy"},
+    "gold.cdr": {"loader", "api", "analyst", "privacy"},
+    "gold.cell_traffic_5m": {"loader", "api", "analyst", "privacy"},
+    "gold.cell_traffic_1h": {"loader", "api", "analyst", "privacy"},
+    "gold.cell_traffic_1d": {"loader", "api", "analyst", "privacy"},
+    "gold.network_kpi_hourly": {"loader", "api", "analyst", "privacy"},
+    "gold.network_kpi_daily": {"loader", "api", "analyst", "privacy"},
+    "gold.fact_customer_usage_daily": {"loader", "api", "analyst", "privacy"},
+    "gold.revenue_daily": {"loader", "api", "analyst", "privacy"},
+}
+CALL = {
+    "SELECT ops.open_batch('cdr')": {"loader", "consumer"},
+    "SELECT * FROM gold.check_rollups()": {"loader", "consumer", "api", "analyst"},
+    "SELECT rollup.refresh_table('revenue_1d')": {"loader", "consumer"},
+    "SELECT * FROM vault._pads()": set[str](),
+    "SELECT vault.enrol(ARRAY['+44'])": set[str](),
+    "SELECT * FROM ops.maintain()": set[str](),
+    "INSERT INTO quality.rule (dataset, rule, dimension, severity, message) VALUES ('cdr', 'x', 'validity', 'error', 'x')": set[str](),
+    "DELETE FROM silver.fact_cdr": set[str](),
+    "UPDATE bronze.cdr SET caller = 'x'": set[str](),
+    "DELETE FROM quality.quarantine": set[str](),
+}
+
+
+def allowed(connection: psycopg.Connection, role: str, statement: str) -> bool:
+    connection.execute(f"SET ROLE telestream_{role}")
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(statement)
+    except errors.InsufficientPrivilege:
+        return False
+    finally:
+        connection.execute("RESET ROLE")
+    return True
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_reading(connection: psycopg.Connection, role: str) -> None:
+    can = {name for name in READ if allowed(connection, role, f"SELECT * FROM {name} LIMIT 1")}
+    assert can == {name for name, roles in READ.items() if role in roles}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_calling_and_writing(connection: psycopg.Connection, role: str) -> None:
+    can = {statement for statement in CALL if allowed(connection, role, statement)}
+    assert can == {statement for statement, roles in CALL.items() if role in roles}
+
+
+def test_every_gold_view_is_in_the_matrix(connection: psycopg.Connection) -> None:
+    rows = connection.execute(
+        "SELECT 'gold.' || relname FROM pg_class WHERE relnamespace = 'gold'::regnamespace AND relkind = 'v'"
+    ).fetchall()
+    assert {name for (name,) in rows} == {name for name in READ if name.startswith("gold.")}
+
+
+@pytest.mark.parametrize("role", ["analyst", "api"])
+def test_readers_reach_no_chunk_behind_the_views(
+    connection: psycopg.Connection, superuser: psycopg.Connection, role: str
+) -> None:
+    refine(connection, [cdr()])
+    chunks = superuser.execute("SELECT c::text FROM public.show_chunks('silver.fact_cdr') AS c").fetchall()
+    chunks += superuser.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'bronze.cdr'::regclass"
+    ).fetchall()
+    assert len(chunks) > 1
+    for (chunk,) in chunks:
+        assert not allowed(connection, role, f"SELECT * FROM {chunk} LIMIT 1"), chunk
+
+
+def test_nothing_an_analyst_reads_names_a_person_or_a_device(connection: psycopg.Connection) -> None:
+    refine(connection, [cdr(extras='{"ip": "10.1.2.3", "url": "http://example.test/me"}')])
+    connection.execute("CALL rollup.refresh_pending()")
+    connection.execute("SET ROLE telestream_analyst")
+    names = [
+        name
+        for (name,) in connection.execute(
+            "SELECT c.oid::regclass::text FROM pg_class AS c"
+            " WHERE c.relkind IN ('r', 'v', 'p', 'm')"
+            " AND c.relnamespace::regnamespace::text"
+            " IN ('bronze', 'silver', 'gold', 'rollup', 'quality', 'ops', 'vault', 'privacy')"
+            " AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+        ).fetchall()
+    ]
+    assert "gold.cdr" in names
+    for name in names:
+        text = str(connection.execute(f"SELECT to_jsonb(t) FROM {name} AS t LIMIT 2000").fetchall())
+        for secret in ("447900000001", "447900000002", "234150000000001", "35693803", "10.1.2.3", "example.test"):
+            assert secret not in text, name
+    connection.execute("RESET ROLE")
+
+
+def test_a_foreign_temporary_table_is_not_trusted(connection: psycopg.Connection, vault_key_file: str) -> None:
+    connection.execute("SET ROLE telestream_loader")
+    connection.execute("CREATE TEMPORARY TABLE _identity (identity text, subscriber_id bigint)")
+    connection.execute("CREATE TEMPORARY TABLE _identity_token (identity text, token bytea)")
+    connection.execute("SELECT set_config('telestream.vault_key', %s, false)", (vault_key_file,))
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute("SELECT silver.enrol_cdr(1, ARRAY['+44'], NULL, NULL, NULL)")
+    assert caught.value.sqlstate == "TS006"
+
+
+def test_every_object_a_reader_sees_has_a_comment(connection: psycopg.Connection) -> None:
+    missing = connection.execute(
+        """
+        SELECT c.oid::regclass::text, a.attname
+        FROM pg_class AS c
+        INNER JOIN pg_attribute AS a ON c.oid = a.attrelid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace::regnamespace::text IN ('gold', 'silver', 'quality', 'ops', 'vault')
+            AND c.relkind IN ('r', 'v', 'p')
+            AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)
+        UNION ALL
+        SELECT p.oid::regprocedure::text, ''
+        FROM pg_proc AS p
+        WHERE p.pronamespace::regnamespace::text IN ('bronze', 'gold', 'silver', 'rollup', 'quality', 'ops', 'vault')
+            AND obj_description(p.oid, 'pg_proc') IS NULL
+        """
+    ).fetchall()
+    assert missing == []

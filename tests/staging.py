@@ -1,0 +1,58 @@
+"""Puts hand-written CDRs into Bronze and refines them, for tests of the database alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from telestream.db.vault import lend_vault_key, vault_key
+
+GOOD: dict[str, Any] = {
+    "source_system": "msc-01", "native_key": "k1", "record_type": "voice", "direction": "mo",
+    "caller": "+447900000001", "called": "+447900000002", "imsi": "234150000000001", "imei": "356938035643809",
+    "started_at": "2026-03-01T09:15:00Z", "answered_at": "2026-03-01T09:15:05Z", "ended_at": "2026-03-01T09:16:05Z",
+    "duration_s": 65, "billed_s": 60, "bytes_up": 0, "bytes_down": 0, "cell_id": "234-15-1", "region_code": "GB-LND",
+    "technology": "4g", "plan_code": "basic", "charge_micro": 250_000, "currency": "GBP",
+    "disposition": "answered", "cause": "16", "is_roaming": False, "apn": None,
+}  # fmt: skip
+
+
+def cdr(**changes: Any) -> dict[str, Any]:
+    """Return a good CDR with some fields changed."""
+    return GOOD | changes
+
+
+def refine(
+    connection: psycopg.Connection, rows: Sequence[dict[str, Any]], *, promises: Sequence[str] = ("e164",), rows_in: int | None = None
+) -> tuple[int, int, int, int]:
+    """Load rows as one batch, as the loader role does; returns batch id, loaded, duplicate, quarantined."""
+    connection.execute("SET ROLE telestream_loader")
+    lend_vault_key(connection, vault_key())
+    try:
+        with connection.transaction():
+            (batch_id,) = connection.execute("SELECT ops.open_batch('cdr')").fetchone()
+            connection.execute(
+                "INSERT INTO ops.batch (batch_id, dataset, source_kind, promises, rows_in, code_version)"
+                " VALUES (%s, 'cdr', 'kafka', %s, %s, 'test')",
+                (batch_id, list(promises), len(rows) if rows_in is None else rows_in),
+            )
+            for line, row in enumerate(rows, 1):
+                names = ["batch_id", "line", *row]
+                connection.execute(
+                    sql.SQL("INSERT INTO bronze.cdr ({}) VALUES ({})").format(
+                        sql.SQL(", ").join(map(sql.Identifier, names)),
+                        sql.SQL(", ").join(sql.Placeholder() * len(names)),
+                    ),
+                    [batch_id, line, *row.values()],
+                )
+            connection.execute("CALL silver.refine_cdr(%s)", (batch_id,))
+            counts = connection.execute(
+                "SELECT batch_id, rows_loaded, rows_duplicate, rows_quarantined FROM ops.batch WHERE batch_id = %s",
+                (batch_id,),
+            ).fetchone()
+    finally:
+        connection.execute("RESET ROLE")
+    return counts
