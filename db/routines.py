@@ -63,6 +63,7 @@ def apply(connection: Connection) -> Outcome:
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
         connection.execute("SET LOCAL ROLE telestream_owner")
+        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
         have = dict(connection.execute("SELECT path, sha256 FROM ops.applied_routine").fetchall())
         if have == wanted:
             return "UNCHANGED"

@@ -95,7 +95,7 @@ CREATE TABLE ops.watermark (
 COMMENT ON TABLE ops.watermark IS 'How far each source has come';
 COMMENT ON COLUMN ops.watermark.dataset IS 'What the source delivers, e.g. cdr';
 COMMENT ON COLUMN ops.watermark.source IS 'Source system, or a watched folder or prefix';
-COMMENT ON COLUMN ops.watermark.event_at IS 'Latest event time seen from a source system';
+COMMENT ON COLUMN ops.watermark.event_at IS 'Latest event time seen from a source system; newest file time taken from a folder or prefix';
 COMMENT ON COLUMN ops.watermark.position IS 'Last file taken from a watched folder or prefix';
 COMMENT ON COLUMN ops.watermark.updated_at IS 'When it last moved';
 

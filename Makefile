@@ -1,0 +1,39 @@
+# Every target works from a clean checkout; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench-batch lock clean
+
+BIN := .venv/bin
+# PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
+PGSPOT_OPTIONS := --append --ignore PS002 --ignore PS015
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: Debian packages, .venv, the project
+	@./bootstrap.sh
+
+demo: setup ## start the stack, load the samples, show Gold
+	$(BIN)/telestream demo
+
+test: setup ## run all tests
+	$(BIN)/pytest
+
+lint: setup ## check style, types, imports and SQL
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar db/sql migrations/versions
+	find db/sql -name '*.sql' -print0 | xargs -0 -r -n 1 $(BIN)/pgspot $(PGSPOT_OPTIONS) .ci/pgspot.sql
+	find migrations/versions -name '*.sql' ! -name '*.down.sql' -print0 | xargs -0 -r $(BIN)/squawk --assume-in-transaction --pg-version=17.0
+
+bench-batch: setup ## measure the batch path against a bare \copy
+	$(BIN)/telestream bench batch
+
+lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
+
+clean: ## remove .venv and caches; the stack's data stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist src/*.egg-info
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

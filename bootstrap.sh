@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Installs what a checkout needs: Debian packages (as root), .venv with the locked packages, the project itself.
+# Running it again is quick; TELESTREAM_PYTHON names another Python.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { printf 'bootstrap: %s\n' "$*"; }
+fail() { printf 'bootstrap: %s\n' "$@" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+python=${TELESTREAM_PYTHON:-python3}
+
+step() { # step TEXT COMMAND...: run it, and print the text with the seconds it took
+    local text=$1 began=$SECONDS output
+    shift
+    if ! output=$("$@" 2>&1 </dev/null); then
+        printf '%s\n' "$output" >&2
+        fail "failed: $text"
+    fi
+    say "$text ($((SECONDS - began)) s)"
+}
+
+missing_packages() {
+    has "$python" || echo python3
+    { has "$python" && "$python" -c 'import ensurepip, venv' 2>/dev/null; } || echo python3-venv
+    has mmdebstrap || echo mmdebstrap
+    has bwrap || echo bubblewrap
+    has setpriv || echo util-linux
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+    compgen -G '/usr/share/keyrings/debian-archive-trixie-stable.*' >/dev/null ||
+        compgen -G '/usr/share/keyrings/debian-archive-keyring.pgp' >/dev/null || echo debian-archive-keyring
+}
+
+install_packages() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq install --yes --no-install-recommends "$@"
+}
+
+mapfile -t packages < <(missing_packages)
+if [ ${#packages[@]} -gt 0 ]; then
+    if ! has apt-get; then
+        has "$python" || fail "Python 3.11 or newer is needed"
+        say "no apt-get here: the embedded stack will not run (needs mmdebstrap and bubblewrap), the rest will"
+    elif [ "$(id -u)" -eq 0 ]; then
+        step "Debian packages: ${packages[*]}" install_packages "${packages[@]}"
+    else
+        fail "these Debian packages are missing; install them, then run this again:" \
+            "  sudo apt-get update && sudo apt-get install --no-install-recommends ${packages[*]}"
+    fi
+fi
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed"
+
+# The folder belongs to the key because scripts in .venv name it.
+key=$({ pwd; "$python" -VV; cat requirements.lock pyproject.toml; } | sha256sum | cut -d' ' -f1)
+stamp=.venv/.bootstrapped
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$key" ]; then
+    exit 0
+fi
+
+pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check --no-input install)
+rm -f "$stamp"
+if [ ! -x .venv/bin/python ] || [ "$(.venv/bin/python -VV 2>&1)" != "$("$python" -VV)" ] ||
+    ! grep -qF "$PWD/.venv" .venv/bin/pip; then
+    step "virtual environment" "$python" -m venv --clear .venv
+fi
+step "locked Python packages" "${pip[@]}" --require-hashes --only-binary :all: -r requirements.lock
+step "the project" "${pip[@]}" --no-deps --no-build-isolation --editable .
+echo "$key" >"$stamp"
+say "ready; next: make demo"

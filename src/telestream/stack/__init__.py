@@ -1,0 +1,1 @@
+"""The embedded stack: PostgreSQL with TimescaleDB and a cache, without Docker."""

@@ -1,0 +1,65 @@
+"""Fixtures of all tests: an embedded stack of their own, apart from the developer's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from telestream.settings import settings
+from telestream.stack import lifecycle
+from telestream.stack.state import StackState
+
+TEST_SERVER = os.environ.get("TELESTREAM_TEST_DATABASE_URL", "")
+_STACKS = settings().cache_dir / "test-stacks"
+
+# For this process and the commands that tests run: the defaults, with the state in a folder of our own.
+for _name in ("TELESTREAM_DATABASE_URL", "TELESTREAM_REDIS_URL", "TELESTREAM_VAULT_KEY_FILE"):
+    os.environ.pop(_name, None)
+os.environ["TELESTREAM_STATE_DIR"] = str(_STACKS / str(os.getpid()))
+settings.cache_clear()
+
+# `tests` is on pytest's pythonpath, so its modules are found by their plain names.
+pytest_plugins = ["fix_db", "community.fix_community"]
+
+
+@contextmanager
+def state_dir(folder: Path) -> Iterator[None]:
+    """Use another state folder in this process for a while."""
+    before = os.environ["TELESTREAM_STATE_DIR"]
+    os.environ["TELESTREAM_STATE_DIR"] = str(folder)
+    settings.cache_clear()
+    try:
+        yield
+    finally:
+        os.environ["TELESTREAM_STATE_DIR"] = before
+        settings.cache_clear()
+
+
+def _remove_stack(folder: Path) -> None:
+    with state_dir(folder):
+        lifecycle.destroy()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[StackState]:
+    """The embedded stack of this test session, destroyed at its end."""
+    for folder in _STACKS.glob("*"):
+        if not Path("/proc", folder.name).exists():  # of a session that was killed
+            _remove_stack(folder)
+    yield lifecycle.up()
+    _remove_stack(_STACKS / str(os.getpid()))
+
+
+@pytest.fixture(scope="session")
+def superuser_url(request: pytest.FixtureRequest) -> str:
+    """URL of the server the tests make their databases on: the one given, or the embedded one."""
+    if TEST_SERVER:
+        return TEST_SERVER
+    embedded: StackState = request.getfixturevalue("stack")
+    return embedded.superuser_url
