@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.table import Table
 
@@ -14,7 +16,7 @@ from telestream.db.connection import connect, database_url, translated
 from telestream.db.edition import edition
 from telestream.db.schedule import schedule
 from telestream.db.vault import lend_vault_key, vault_key
-from telestream.stack.database import prepare_database
+from telestream.stack.database import create_admin_role, prepare_database
 
 console = Console()
 db_app = typer.Typer(help="Migrate the database, add users, see where it stands.", no_args_is_help=True)
@@ -56,11 +58,14 @@ def status() -> None:
         for name, query in (
             ("files", "SELECT count(*) FROM ops.source_file"),
             ("batches", "SELECT count(*) FROM ops.batch"),
-            ("CDRs in Silver", "SELECT coalesce(sum(rows_loaded), 0)::bigint FROM ops.batch WHERE dataset = 'cdr'"),
+            (
+                "CDRs in Silver",
+                "SELECT coalesce(sum(rows_loaded), 0)::bigint FROM ops.batch WHERE dataset = 'cdr'",
+            ),
             ("oldest CDR", "SELECT min(min_event_at) FROM ops.batch"),
             ("newest CDR", "SELECT max(max_event_at) FROM ops.batch"),
             ("Silver size", "SELECT pg_size_pretty(hypertable_size('silver.fact_cdr'))"),
-            ("buckets to refresh", "SELECT count(DISTINCT (rollup, bucket)) FROM rollup.pending"),
+            ("buckets to refresh", "SELECT count(DISTINCT (rollup_name, bucket)) FROM rollup.pending"),
         ):
             row = connection.execute(query).fetchone()
             table.add_row(name, str(row[0]) if row else "")
@@ -69,13 +74,23 @@ def status() -> None:
 
 @db_app.command("prepare")
 def prepare(
-    superuser_url: Annotated[str, typer.Option(help="URL of a superuser.", envvar="TELESTREAM_SUPERUSER_URL")],
+    superuser_url: Annotated[
+        str, typer.Option(help="URL of a superuser.", envvar="TELESTREAM_SUPERUSER_URL")
+    ],
     name: Annotated[str, typer.Option(help="Database to create or complete.")] = "telestream",
-    owner: Annotated[str, typer.Option(help="Existing login role that will own it and migrate it.")] = "telestream_admin",
+    owner: Annotated[
+        str, typer.Option(help="Login role that will own it and migrate it.")
+    ] = "telestream_admin",
 ) -> None:
-    """Create a database on your own server with the extensions and rights that migrations need."""
+    """Create a database on your own server, with the extensions and rights that migrations need."""
+    password = secrets.token_urlsafe(18)
+    create_admin_role(superuser_url, owner, password)
     prepare_database(superuser_url, name, owner)
-    console.print(f"database {name} is ready for `telestream db upgrade` as {owner}")
+    parts = conninfo_to_dict(superuser_url)
+    url = f"postgresql://{owner}:{password}@{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{name}"
+    console.print(f"database {name} is ready; its owner {owner} has a new password. Next:", highlight=False)
+    console.print(f"  export TELESTREAM_DATABASE_URL={url}", highlight=False, soft_wrap=True)
+    console.print("  telestream db upgrade", highlight=False)
 
 
 @db_app.command("schedule")
@@ -148,7 +163,9 @@ def score_table(url: str) -> Table:
         for dataset, day, rows_in, refused, *scores in connection.execute(
             "SELECT * FROM quality.score_by_day ORDER BY dataset, day"
         ):
-            table.add_row(dataset, str(day), f"{rows_in:,}", f"{refused:,}", *(str(score) for score in scores))
+            table.add_row(
+                dataset, str(day), f"{rows_in:,}", f"{refused:,}", *(str(score) for score in scores)
+            )
     return table
 
 
@@ -157,7 +174,8 @@ def quarantine_table(url: str) -> Table:
     table = Table("rule", "dimension", "records", "not replayed", "what is wrong", title="Quarantine by rule")
     with translated(url), connect(url) as connection:
         for rule, dimension, records, left, message in connection.execute(
-            "SELECT rule, dimension, records, open_records, message FROM quality.quarantine_summary ORDER BY records DESC"
+            "SELECT rule, dimension, records, open_records, message FROM quality.quarantine_summary"
+            " ORDER BY records DESC, rule"
         ):
             table.add_row(rule, dimension, f"{records:,}", f"{left:,}", message)
     return table
@@ -177,7 +195,9 @@ def quality_quarantine() -> None:
 
 @quality_app.command("replay")
 def quality_replay(
-    rule: Annotated[list[str] | None, typer.Option(help="Only records refused by this rule; repeatable.")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Only records refused by this rule; repeatable.")
+    ] = None,
 ) -> None:
     """Send quarantined records through again, after a rule or a dimension has been put right; refreshes Gold."""
     table = Table("batch", "rows in", "loaded", "duplicate", "quarantined again", title="Replay")

@@ -52,7 +52,11 @@ def connect(url: str | None = None, *, role: str | None = None, autocommit: bool
     target = url or database_url()
     with translated(target):
         connection = psycopg.connect(
-            target, autocommit=autocommit, connect_timeout=10, application_name="telestream", prepare_threshold=None
+            target,
+            autocommit=autocommit,
+            connect_timeout=10,
+            application_name="telestream",
+            prepare_threshold=None,
         )
         if role is not None:
             connection.execute(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(role)))
@@ -91,47 +95,55 @@ def as_telestream_error(exc: psycopg.Error, url: str | None = None) -> Telestrea
     match exc:
         case pg.InvalidPassword() | pg.InvalidAuthorizationSpecification():
             return TerminalError(
-                "the database refused the login", detail=f"{_place(url)}: {fact}.",
+                "the database refused the login",
+                detail=f"{_place(url)}: {fact}.",
                 hint="Check user and password in TELESTREAM_DATABASE_URL.",
             )
         case pg.InvalidCatalogName():
             return TerminalError(
-                "the database does not exist", detail=f"{_place(url)}.",
+                "the database does not exist",
+                detail=f"{_place(url)}.",
                 hint="Create it, or correct TELESTREAM_DATABASE_URL.",
             )
         case pg.DiskFull():
             return TransientError(
-                "the database's disk is full", detail="What was committed stays; the batch in flight was rolled back.",
+                "the database's disk is full",
+                detail="What was committed stays; the batch in flight was rolled back.",
                 hint="Free space on the database's volume, then run the same command again: it goes on where it was.",
             )
         case pg.DeadlockDetected() | pg.SerializationFailure() | pg.LockNotAvailable():
             return TransientError(fact, detail=detail, hint="Run the same command again.")
         case pg.UndefinedTable() | pg.UndefinedFunction() | pg.InvalidSchemaName() | pg.UndefinedColumn():
             return TerminalError(
-                "the database lacks an object this version needs", detail=f"{fact}.",
+                "the database lacks an object this version needs",
+                detail=f"{fact}.",
                 hint="Run `telestream db upgrade` (or `alembic upgrade head`).",
             )
         case pg.InsufficientPrivilege():
             return TerminalError(
-                "the database user may not do this", detail=f"{fact}.",
+                "the database user may not do this",
+                detail=f"{fact}.",
                 hint="Grant the right role with `telestream db user add`, see the roles in docs/architecture.md.",
             )
         case psycopg.OperationalError() if "password authentication failed" in str(exc):
             return TerminalError(
-                "the database refused the login", detail=f"{_place(url)}.",
+                "the database refused the login",
+                detail=f"{_place(url)}.",
                 hint="Check user and password in TELESTREAM_DATABASE_URL.",
             )
         case psycopg.OperationalError() if "does not exist" in str(exc) and exc.sqlstate is None:
             return TerminalError(
-                "the database refused the connection", detail=f"{_place(url)}: it, or the user, does not exist.",
+                "the database refused the connection",
+                detail=f"{_place(url)}: it, or the user, does not exist.",
                 hint="Correct TELESTREAM_DATABASE_URL.",
             )
         case psycopg.OperationalError() | psycopg.InterfaceError() | pg.AdminShutdown() | pg.CrashShutdown():
             return DatabaseUnavailableError(
-                "the database does not answer", detail=f"{_place(url)}.",
+                "the database does not answer",
+                detail=f"{_place(url)}.",
                 hint="Start it (`telestream stack up` for the embedded one) and run the same command again: "
                 "committed work is kept.",
             )
-    if exc.sqlstate in SqlState:
+    if exc.sqlstate in set(SqlState):
         return TerminalError(fact, detail=detail, hint=hint)
     return TerminalError(f"the database refused: {fact}", detail=detail, hint=hint)

@@ -7,11 +7,6 @@ from pathlib import Path
 from alembic import op
 
 
-def quote_literal(value: str) -> str:
-    """Return a value as an SQL literal."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def run_sql(revision_file: str, suffix: str = ".sql", **placeholders: str) -> None:
     """Run `NNNN_what.sql` beside `NNNN_what.py`, with `{name}` replaced by the placeholders.
 
@@ -22,7 +17,7 @@ def run_sql(revision_file: str, suffix: str = ".sql", **placeholders: str) -> No
         sql = sql.replace("{" + name + "}", value)
     context = op.get_context()
     if context.as_sql:
-        context.impl.static_output(sql)  # type: ignore[no-untyped-call]
+        context.impl.static_output(sql)
         return
     bind = op.get_bind()
     driver = bind.connection.driver_connection

@@ -12,8 +12,8 @@ from telestream.db.connection import Connection, connect, translated
 from telestream.db.edition import edition
 
 # Rollups that read Silver itself; the others are built on the first of them.
-_ROOTS = "SELECT rollup FROM rollup.definition WHERE source LIKE 'silver.%' ORDER BY position"
-_DEPENDENT = "SELECT rollup FROM rollup.definition WHERE source LIKE 'rollup.%' ORDER BY position"
+_ROOTS = "SELECT rollup_name FROM rollup.definition WHERE source LIKE 'silver.%' ORDER BY position"
+_DEPENDENT = "SELECT rollup_name FROM rollup.definition WHERE source LIKE 'rollup.%' ORDER BY position"
 
 
 def refresh(url: str, *, workers: int = 2) -> int:
@@ -26,7 +26,7 @@ def refresh(url: str, *, workers: int = 2) -> int:
         The number of buckets that were marked.
     """
     with translated(url), connect(url, autocommit=True) as connection:
-        marked = int(_scalar(connection, "SELECT count(DISTINCT (rollup, bucket)) FROM rollup.pending"))
+        marked = int(_scalar(connection, "SELECT count(DISTINCT (rollup_name, bucket)) FROM rollup.pending"))
         if edition(connection) == "community":
             connection.execute("SET ROLE telestream_owner")
             connection.execute("CALL rollup.refresh_pending()")
@@ -76,5 +76,5 @@ def check(url: str, start: datetime | None = None, end: datetime | None = None) 
 
 
 def _scalar(connection: Connection, query: str) -> Any:
-    row = connection.execute(query).fetchone()  # type: ignore[call-overload]
+    row = connection.execute(query).fetchone()
     return row[0] if row is not None else None

@@ -64,17 +64,18 @@ def apply(connection: Connection) -> Outcome:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
         connection.execute("SET LOCAL ROLE telestream_owner")
         connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
-        have = dict(connection.execute("SELECT path, sha256 FROM ops.applied_routine").fetchall())
+        have: dict[str, str] = dict(connection.execute("SELECT path, sha256 FROM ops.applied_routine").fetchall())
         if have == wanted:
             return "UNCHANGED"
         for routine in routines():
             try:
-                connection.execute(routine.sql)  # type: ignore[call-overload]
+                connection.execute(routine.sql)
             except psycopg.Error as exc:
                 error = as_telestream_error(exc)
                 raise TerminalError(
                     f"db/sql/routines/{routine.path}: {exc.diag.message_primary or exc}",
-                    detail=error.detail, hint=exc.diag.message_hint,
+                    detail=error.detail,
+                    hint=exc.diag.message_hint,
                 ) from exc
         connection.execute("DELETE FROM ops.applied_routine")
         connection.execute(

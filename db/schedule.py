@@ -19,12 +19,16 @@ def schedule(connection: Connection) -> str:
         What does the scheduling, or why nothing does.
     """
     if edition(connection) == "community":
+        # Jobs run as their owner, and only a role that may log in can own one; without a password it cannot.
+        connection.execute("ALTER ROLE telestream_owner LOGIN")
+        connection.execute("SET ROLE telestream_owner")
         connection.execute(
             "SELECT public.add_job(j.proc::regproc, j.every) FROM (VALUES"
             " ('ops.refresh_job', interval '1 minute'), ('ops.maintain_job', interval '1 day')) AS j (proc, every)"
             " WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs AS t"
             " WHERE t.proc_schema || '.' || t.proc_name = j.proc)"
         )
+        connection.execute("RESET ROLE")
         return "timescaledb jobs"
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
     if row is None or not row[0]:

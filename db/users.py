@@ -26,7 +26,9 @@ def add_user(connection: Connection, name: str, group: str, password: str | None
         exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
         verb = sql.SQL("ALTER" if exists else "CREATE")
         connection.execute(
-            sql.SQL("{} ROLE {} LOGIN NOCREATEDB NOCREATEROLE PASSWORD {}").format(verb, user, sql.Literal(secret))
+            sql.SQL("{} ROLE {} LOGIN NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+                verb, user, sql.Literal(secret)
+            )
         )
         connection.execute(sql.SQL("GRANT {} TO {}").format(role, user))
         if group in {"analyst", "api"}:

@@ -20,13 +20,15 @@ def vault_key() -> str:
         key = path.read_text().strip().lower()
     except OSError as exc:
         raise TerminalError(
-            "the vault key cannot be read", detail=f"{path}: {exc.strerror}.",
+            "the vault key cannot be read",
+            detail=f"{path}: {exc.strerror}.",
             hint="`telestream stack up` makes one for the embedded stack; "
             "elsewhere set TELESTREAM_VAULT_KEY_FILE to a file with 64 hexadecimal digits.",
         ) from exc
     if not re.fullmatch("[0-9a-f]{64}", key):
         raise TerminalError(
-            "the vault key is not usable", detail=f"{path} must hold 64 hexadecimal digits.",
+            "the vault key is not usable",
+            detail=f"{path} must hold 64 hexadecimal digits.",
             hint="Restore the key the data was loaded with: another key gives every person a new surrogate.",
         )
     return key

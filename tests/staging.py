@@ -26,7 +26,11 @@ def cdr(**changes: Any) -> dict[str, Any]:
 
 
 def refine(
-    connection: psycopg.Connection, rows: Sequence[dict[str, Any]], *, promises: Sequence[str] = ("e164",), rows_in: int | None = None
+    connection: psycopg.Connection,
+    rows: Sequence[dict[str, Any]],
+    *,
+    promises: Sequence[str] = ("e164",),
+    rows_in: int | None = None,
 ) -> tuple[int, int, int, int]:
     """Load rows as one batch, as the loader role does; returns batch id, loaded, duplicate, quarantined."""
     connection.execute("SET ROLE telestream_loader")

@@ -15,6 +15,9 @@ REVOKE ALL ON ALL PROCEDURES IN SCHEMA partman FROM telestream_owner;
 REVOKE ALL ON SCHEMA partman FROM telestream_owner;
 DO $$
 BEGIN
-    EXECUTE pg_catalog.format('REVOKE CREATE ON DATABASE %I FROM telestream_owner', pg_catalog.current_database());
+    EXECUTE pg_catalog.format(
+        'REVOKE CREATE ON DATABASE %I FROM telestream_owner', pg_catalog.current_database()
+    );
 END
 $$;
+REVOKE SELECT ON public.alembic_version FROM PUBLIC;

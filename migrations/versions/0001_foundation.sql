@@ -19,7 +19,9 @@ BEGIN
             EXECUTE pg_catalog.format('GRANT %I TO CURRENT_USER WITH INHERIT TRUE, SET TRUE', v_role);
         END IF;
     END LOOP;
-    EXECUTE pg_catalog.format('GRANT CREATE ON DATABASE %I TO telestream_owner', pg_catalog.current_database());
+    EXECUTE pg_catalog.format(
+        'GRANT CREATE ON DATABASE %I TO telestream_owner', pg_catalog.current_database()
+    );
 END
 $$;
 
@@ -28,6 +30,9 @@ GRANT USAGE, CREATE ON SCHEMA partman TO telestream_owner;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA partman TO telestream_owner;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA partman TO telestream_owner;
 GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA partman TO telestream_owner;
+
+-- Every component checks that the database is at the revision it needs.
+GRANT SELECT ON public.alembic_version TO PUBLIC;
 
 -- Readers of hypertables must not cache a generic plan: it loses chunk exclusion at plan time.
 ALTER ROLE telestream_api SET plan_cache_mode = force_custom_plan;
@@ -44,7 +49,8 @@ CREATE SCHEMA vault;
 CREATE SCHEMA privacy;
 CREATE SCHEMA ops;
 
-COMMENT ON SCHEMA bronze IS 'Raw records as they arrived, kept for a few days; no reader but the loaders and the privacy officer';
+COMMENT ON SCHEMA bronze IS
+'Raw records as they arrived, kept for a few days; no reader but the loaders and the privacy officer';
 COMMENT ON SCHEMA silver IS 'Checked, pseudonymised and enriched facts, and their dimensions';
 COMMENT ON SCHEMA rollup IS 'Storage of the rollups behind gold';
 COMMENT ON SCHEMA gold IS 'What readers query: rollups, KPI views and masked detail';

@@ -12,7 +12,8 @@ COMMENT ON COLUMN silver.dim_region.region_key IS 'Surrogate key';
 COMMENT ON COLUMN silver.dim_region.region_code IS 'Code as sources write it, e.g. GB-LND';
 COMMENT ON COLUMN silver.dim_region.name IS 'Name for people';
 COMMENT ON COLUMN silver.dim_region.parent_key IS 'The region this one lies in, null at the top';
-COMMENT ON COLUMN silver.dim_region.is_placeholder IS 'Made by the loader for an unknown code, not yet described';
+COMMENT ON COLUMN silver.dim_region.is_placeholder IS
+'Made by the loader for an unknown code, not yet described';
 INSERT INTO silver.dim_region (region_key, region_code, name) VALUES (0, 'unknown', 'Unknown region');
 
 CREATE TABLE silver.dim_network_cell (
@@ -29,7 +30,8 @@ CREATE TABLE silver.dim_network_cell (
 CREATE INDEX dim_network_cell_position ON silver.dim_network_cell
 USING gist (point(longitude, latitude)) WHERE longitude IS NOT NULL;
 CREATE INDEX dim_network_cell_region ON silver.dim_network_cell (region_key);
-COMMENT ON TABLE silver.dim_network_cell IS 'Cells; key 0 is unknown; a cell first seen in a CDR is a placeholder until described';
+COMMENT ON TABLE silver.dim_network_cell IS
+'Cells; key 0 is unknown; a cell first seen in a CDR is a placeholder until described';
 COMMENT ON COLUMN silver.dim_network_cell.cell_key IS 'Surrogate key carried by the facts';
 COMMENT ON COLUMN silver.dim_network_cell.cell_id IS 'ECGI (mcc-mnc-eci) or lac-ci as the source writes it';
 COMMENT ON COLUMN silver.dim_network_cell.name IS 'Name for people';
@@ -37,7 +39,8 @@ COMMENT ON COLUMN silver.dim_network_cell.technology IS '2g, 3g, 4g, 5g, fixed o
 COMMENT ON COLUMN silver.dim_network_cell.latitude IS 'Degrees north, WGS 84';
 COMMENT ON COLUMN silver.dim_network_cell.longitude IS 'Degrees east, WGS 84';
 COMMENT ON COLUMN silver.dim_network_cell.region_key IS 'The region the cell lies in';
-COMMENT ON COLUMN silver.dim_network_cell.is_placeholder IS 'Made by the loader for an unknown cell, not yet described';
+COMMENT ON COLUMN silver.dim_network_cell.is_placeholder IS
+'Made by the loader for an unknown cell, not yet described';
 COMMENT ON COLUMN silver.dim_network_cell.created_at IS 'When the cell was first known';
 INSERT INTO silver.dim_network_cell (cell_key, cell_id, name) VALUES (0, 'unknown', 'Unknown cell');
 
@@ -55,7 +58,8 @@ COMMENT ON COLUMN silver.dim_service_plan.plan_code IS 'Code as sources write it
 COMMENT ON COLUMN silver.dim_service_plan.name IS 'Name for people';
 COMMENT ON COLUMN silver.dim_service_plan.monthly_fee IS 'Fee per month in currency';
 COMMENT ON COLUMN silver.dim_service_plan.currency IS 'ISO 4217 code';
-COMMENT ON COLUMN silver.dim_service_plan.is_placeholder IS 'Made by the loader for an unknown code, not yet described';
+COMMENT ON COLUMN silver.dim_service_plan.is_placeholder IS
+'Made by the loader for an unknown code, not yet described';
 INSERT INTO silver.dim_service_plan (plan_key, plan_code, name) VALUES (0, 'unknown', 'Unknown plan');
 
 CREATE TABLE silver.dim_time (
@@ -77,13 +81,13 @@ COMMENT ON COLUMN silver.dim_time.iso_weekday IS '1 is Monday, 7 is Sunday';
 COMMENT ON COLUMN silver.dim_time.is_weekend IS 'Saturday or Sunday';
 INSERT INTO silver.dim_time
 SELECT
-    d::date,
-    extract(YEAR FROM d)::smallint,
-    extract(QUARTER FROM d)::smallint,
-    extract(MONTH FROM d)::smallint,
-    extract(WEEK FROM d)::smallint,
-    extract(ISODOW FROM d)::smallint,
-    extract(ISODOW FROM d) >= 6
+    d::date AS day,
+    extract(YEAR FROM d)::smallint AS year,
+    extract(QUARTER FROM d)::smallint AS quarter,
+    extract(MONTH FROM d)::smallint AS month,
+    extract(WEEK FROM d)::smallint AS iso_week,
+    extract(ISODOW FROM d)::smallint AS iso_weekday,
+    extract(ISODOW FROM d) >= 6 AS is_weekend
 FROM generate_series(timestamp '2010-01-01', timestamp '2049-12-31', interval '1 day') AS d;
 
 CREATE TABLE vault.subscriber (
@@ -93,11 +97,13 @@ CREATE TABLE vault.subscriber (
     identity_encrypted bytea,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE vault.subscriber IS 'Links a surrogate to a keyed token and the encrypted identity; deleting a row unlinks every fact at once';
+COMMENT ON TABLE vault.subscriber IS
+'Links a surrogate to a keyed token and the encrypted identity; deleting a row unlinks every fact at once';
 COMMENT ON COLUMN vault.subscriber.subscriber_id IS 'The surrogate that facts carry; 0 is unknown';
 COMMENT ON COLUMN vault.subscriber.token IS 'HMAC-SHA-256 of the identity; the key is not in the database';
 COMMENT ON COLUMN vault.subscriber.key_id IS 'Which key made the token, for rotation';
-COMMENT ON COLUMN vault.subscriber.identity_encrypted IS 'AES-256-CBC of the identity, IV derived from the token';
+COMMENT ON COLUMN vault.subscriber.identity_encrypted IS
+'AES-256-CBC of the identity, IV derived from the token';
 COMMENT ON COLUMN vault.subscriber.created_at IS 'When the identity was first seen';
 INSERT INTO vault.subscriber (subscriber_id, key_id) VALUES (0, 0);
 

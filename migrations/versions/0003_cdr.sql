@@ -18,7 +18,8 @@ CREATE TABLE ops.source_file (
     finished_at timestamptz,
     UNIQUE (dataset, content_hash)
 );
-COMMENT ON TABLE ops.source_file IS 'Files by content: one row however often and under whatever name a file arrives';
+COMMENT ON TABLE ops.source_file IS
+'Files by content: one row however often and under whatever name a file arrives';
 COMMENT ON COLUMN ops.source_file.file_id IS 'Surrogate key';
 COMMENT ON COLUMN ops.source_file.dataset IS 'What the file holds, e.g. cdr';
 COMMENT ON COLUMN ops.source_file.content_hash IS 'SHA-256 of the bytes of the file, hex';
@@ -26,7 +27,8 @@ COMMENT ON COLUMN ops.source_file.uri IS 'Where the file was first read from';
 COMMENT ON COLUMN ops.source_file.size_bytes IS 'Size of the file as stored';
 COMMENT ON COLUMN ops.source_file.profile IS 'Profile that mapped it';
 COMMENT ON COLUMN ops.source_file.profile_hash IS 'SHA-256 of the profile''s text, hex';
-COMMENT ON COLUMN ops.source_file.segment_size IS 'Size at which the file was cut into batches, in the reader''s unit';
+COMMENT ON COLUMN ops.source_file.segment_size IS
+'Size at which the file was cut into batches, in the reader''s unit';
 COMMENT ON COLUMN ops.source_file.status IS 'loading, loaded, or refused as a whole';
 COMMENT ON COLUMN ops.source_file.reason IS 'Why the file was refused as a whole';
 COMMENT ON COLUMN ops.source_file.code_version IS 'Version of the loader';
@@ -43,7 +45,7 @@ CREATE TABLE ops.batch (
     end_position bigint,
     first_line bigint,
     next_line bigint,
-    promises text [] NOT NULL DEFAULT '{}',
+    promises text[] NOT NULL DEFAULT '{}',
     rows_in bigint NOT NULL CHECK (rows_in >= 0),
     rows_loaded bigint NOT NULL DEFAULT 0,
     rows_duplicate bigint NOT NULL DEFAULT 0,
@@ -61,13 +63,16 @@ CREATE TABLE ops.batch (
     )
 );
 CREATE INDEX batch_finished ON ops.batch (dataset, finished_at);
-COMMENT ON TABLE ops.batch IS 'The unit of commit: rows, checkpoint and counts of one segment, or of one poll';
+COMMENT ON TABLE ops.batch IS
+'The unit of commit: rows, checkpoint and counts of one segment, or of one poll';
 COMMENT ON COLUMN ops.batch.batch_id IS 'Surrogate key; Bronze is partitioned by it';
 COMMENT ON COLUMN ops.batch.dataset IS 'What the batch holds, e.g. cdr';
 COMMENT ON COLUMN ops.batch.source_kind IS 'file, kafka or replay';
 COMMENT ON COLUMN ops.batch.file_id IS 'The file it is a segment of';
-COMMENT ON COLUMN ops.batch.segment_number IS 'Position of the segment in the file, from 1; -1 holds the lines of a refusal as a whole';
-COMMENT ON COLUMN ops.batch.start_position IS 'Where the segment begins: byte of the decompressed file, or record';
+COMMENT ON COLUMN ops.batch.segment_number IS
+'Position of the segment in the file, from 1; -1 holds the lines of a refusal as a whole';
+COMMENT ON COLUMN ops.batch.start_position IS
+'Where the segment begins: byte of the decompressed file, or record';
 COMMENT ON COLUMN ops.batch.end_position IS 'Where the next segment begins';
 COMMENT ON COLUMN ops.batch.first_line IS 'First physical line (or record) of the segment, from 1';
 COMMENT ON COLUMN ops.batch.next_line IS 'First physical line after it';
@@ -76,7 +81,8 @@ COMMENT ON COLUMN ops.batch.rows_in IS 'Records that arrived, counted by the rea
 COMMENT ON COLUMN ops.batch.rows_loaded IS 'Records that are in Silver';
 COMMENT ON COLUMN ops.batch.rows_duplicate IS 'Records that were already in Silver or earlier in the batch';
 COMMENT ON COLUMN ops.batch.rows_quarantined IS 'Records in quality.quarantine';
-COMMENT ON COLUMN ops.batch.rows_late IS 'Loaded records behind the watermark of their source by more than the allowed lateness';
+COMMENT ON COLUMN ops.batch.rows_late IS
+'Loaded records behind the watermark of their source by more than the allowed lateness';
 COMMENT ON COLUMN ops.batch.min_event_at IS 'Earliest event time loaded';
 COMMENT ON COLUMN ops.batch.max_event_at IS 'Latest event time loaded';
 COMMENT ON COLUMN ops.batch.status IS 'staged until refined, then done';
@@ -95,7 +101,8 @@ CREATE TABLE ops.watermark (
 COMMENT ON TABLE ops.watermark IS 'How far each source has come';
 COMMENT ON COLUMN ops.watermark.dataset IS 'What the source delivers, e.g. cdr';
 COMMENT ON COLUMN ops.watermark.source IS 'Source system, or a watched folder or prefix';
-COMMENT ON COLUMN ops.watermark.event_at IS 'Latest event time seen from a source system; newest file time taken from a folder or prefix';
+COMMENT ON COLUMN ops.watermark.event_at IS
+'Latest event time seen from a source system; newest file time taken from a folder or prefix';
 COMMENT ON COLUMN ops.watermark.position IS 'Last file taken from a watched folder or prefix';
 COMMENT ON COLUMN ops.watermark.updated_at IS 'When it last moved';
 
@@ -181,14 +188,17 @@ SELECT public.create_hypertable(
     'silver.fact_cdr', public.by_range('started_at', interval '1 day')
 );
 ALTER TABLE silver.fact_cdr ADD PRIMARY KEY (cdr_id, started_at);
-COMMENT ON TABLE silver.fact_cdr IS 'One row per CDR, checked, without any number: people are surrogates of vault.subscriber';
-COMMENT ON COLUMN silver.fact_cdr.cdr_id IS 'Hash of source system, native key and leg: the same CDR has the same id by whatever way it comes';
+COMMENT ON TABLE silver.fact_cdr IS
+'One row per CDR, checked, without any number: people are surrogates of vault.subscriber';
+COMMENT ON COLUMN silver.fact_cdr.cdr_id IS
+'Hash of source system, native key and leg: the same CDR has the same id by whatever way it comes';
 COMMENT ON COLUMN silver.fact_cdr.started_at IS 'Seizure, attach or send time';
 COMMENT ON COLUMN silver.fact_cdr.answered_at IS 'Answer time, null if not answered';
 COMMENT ON COLUMN silver.fact_cdr.ended_at IS 'Release time';
 COMMENT ON COLUMN silver.fact_cdr.batch_id IS 'The batch that brought it, see ops.batch';
 COMMENT ON COLUMN silver.fact_cdr.source_line IS 'Line or record number in the source';
-COMMENT ON COLUMN silver.fact_cdr.subscriber_id IS 'The served party: called for mobile-terminated, else caller; 0 is unknown';
+COMMENT ON COLUMN silver.fact_cdr.subscriber_id IS
+'The served party: called for mobile-terminated, else caller; 0 is unknown';
 COMMENT ON COLUMN silver.fact_cdr.caller_id IS 'Surrogate of the caller; 0 is unknown';
 COMMENT ON COLUMN silver.fact_cdr.called_id IS 'Surrogate of the called party; 0 is unknown';
 COMMENT ON COLUMN silver.fact_cdr.bytes_up IS 'Bytes from the subscriber';
@@ -209,7 +219,8 @@ COMMENT ON COLUMN silver.fact_cdr.cause IS 'Release cause as the source writes i
 COMMENT ON COLUMN silver.fact_cdr.currency IS 'ISO 4217 code of the charge';
 COMMENT ON COLUMN silver.fact_cdr.tac IS 'Type allocation code: the model of the device, not the device';
 COMMENT ON COLUMN silver.fact_cdr.apn IS 'Access point name of a data session';
-COMMENT ON COLUMN silver.fact_cdr.extras IS 'Further fields of the source; may be personal, never shown to analysts';
+COMMENT ON COLUMN silver.fact_cdr.extras IS
+'Further fields of the source; may be personal, never shown to analysts';
 
 -- Quality ----------------------------------------------------------------------------------------
 
@@ -225,12 +236,15 @@ CREATE TABLE quality.rule (
     is_enabled boolean NOT NULL DEFAULT true,
     PRIMARY KEY (dataset, rule)
 );
-COMMENT ON TABLE quality.rule IS 'Quality rules, in force from the next batch on: insert or update, no deploy';
+COMMENT ON TABLE quality.rule IS
+'Quality rules, in force from the next batch on: insert or update, no deploy';
 COMMENT ON COLUMN quality.rule.dataset IS 'Which records it looks at, e.g. cdr';
 COMMENT ON COLUMN quality.rule.rule IS 'Name';
 COMMENT ON COLUMN quality.rule.dimension IS 'Dimension of quality it belongs to';
-COMMENT ON COLUMN quality.rule.severity IS 'error: the record is quarantined; warning: it is loaded and counted';
-COMMENT ON COLUMN quality.rule.predicate IS 'SQL, true when violated; b is the Bronze record, x the batch (ops.batch); null: checked by the loader or the refine itself';
+COMMENT ON COLUMN quality.rule.severity IS
+'error: the record is quarantined; warning: it is loaded and counted';
+COMMENT ON COLUMN quality.rule.predicate IS
+'SQL, true when violated; b is the record, x the batch (ops.batch); null: the loader or the refine checks it';
 COMMENT ON COLUMN quality.rule.message IS 'What is wrong, for people';
 COMMENT ON COLUMN quality.rule.is_enabled IS 'False switches the rule off';
 
@@ -250,7 +264,7 @@ CREATE TABLE quality.quarantine (
     dataset text NOT NULL,
     batch_id bigint NOT NULL REFERENCES ops.batch,
     line bigint NOT NULL,
-    rules text [] NOT NULL,
+    rules text[] NOT NULL,
     reason text NOT NULL,
     raw text,
     record jsonb,
@@ -260,7 +274,8 @@ CREATE TABLE quality.quarantine (
 );
 CREATE INDEX quarantine_batch ON quality.quarantine (batch_id, line);
 CREATE INDEX quarantine_open ON quality.quarantine USING gin (rules) WHERE replayed_at IS NULL;
-COMMENT ON TABLE quality.quarantine IS 'Every refused record, with where it came from, its text and why; personal data in clear';
+COMMENT ON TABLE quality.quarantine IS
+'Every refused record, with where it came from, its text and why; personal data in clear';
 COMMENT ON COLUMN quality.quarantine.quarantine_id IS 'Surrogate key';
 COMMENT ON COLUMN quality.quarantine.dataset IS 'What the record should have been, e.g. cdr';
 COMMENT ON COLUMN quality.quarantine.batch_id IS 'The batch it came in; its file is in ops.source_file';
@@ -268,7 +283,8 @@ COMMENT ON COLUMN quality.quarantine.line IS 'Line or record number in the sourc
 COMMENT ON COLUMN quality.quarantine.rules IS 'Every rule it violates';
 COMMENT ON COLUMN quality.quarantine.reason IS 'What is wrong, for people';
 COMMENT ON COLUMN quality.quarantine.raw IS 'The line as it was; bytes that are not text are escaped';
-COMMENT ON COLUMN quality.quarantine.record IS 'The mapped record, null where the line could not be read; what replay sends again';
+COMMENT ON COLUMN quality.quarantine.record IS
+'The mapped record, null where the line could not be read; what replay sends again';
 COMMENT ON COLUMN quality.quarantine.quarantined_at IS 'When it was refused';
 COMMENT ON COLUMN quality.quarantine.replayed_at IS 'When it was sent again';
 COMMENT ON COLUMN quality.quarantine.replay_batch_id IS 'The batch that sent it again';
@@ -281,23 +297,91 @@ INSERT INTO quality.rule (dataset, rule, dimension, severity, predicate, message
 ('cdr', 'json', 'validity', 'error', NULL, 'the line is not a JSON object'),
 ('cdr', 'file_refused', 'validity', 'error', NULL, 'the whole file was refused'),
 ('cdr', 'duplicate', 'uniqueness', 'warning', NULL, 'the CDR is already in Silver or earlier in the batch'),
-('cdr', 'missing_native_key', 'completeness', 'error', $$b.native_key IS NULL OR b.native_key = ''$$, 'native_key is missing'),
-('cdr', 'missing_source_system', 'completeness', 'error', $$b.source_system IS NULL$$, 'source_system is missing'),
+(
+    'cdr', 'missing_native_key', 'completeness', 'error',
+    $$b.native_key IS NULL OR b.native_key = ''$$,
+    'native_key is missing'
+),
+(
+    'cdr', 'missing_source_system', 'completeness', 'error',
+    $$b.source_system IS NULL$$,
+    'source_system is missing'
+),
 ('cdr', 'missing_start', 'completeness', 'error', $$b.started_at IS NULL$$, 'started_at is missing'),
 ('cdr', 'missing_cell', 'completeness', 'warning', $$b.cell_id IS NULL$$, 'cell_id is missing'),
-('cdr', 'unknown_record_type', 'validity', 'error', $$b.record_type IS NULL OR b.record_type NOT IN ('voice', 'sms', 'mms', 'data', 'other')$$, 'record_type is not voice, sms, mms, data or other'),
-('cdr', 'unknown_direction', 'validity', 'error', $$b.direction NOT IN ('mo', 'mt', 'forwarded', 'internal', 'transit')$$, 'direction is not mo, mt, forwarded, internal or transit'),
-('cdr', 'unknown_disposition', 'validity', 'error', $$b.disposition NOT IN ('answered', 'no_answer', 'busy', 'failed', 'congestion', 'dropped')$$, 'disposition is not answered, no_answer, busy, failed, congestion or dropped'),
-('cdr', 'unknown_technology', 'validity', 'warning', $$b.technology NOT IN ('2g', '3g', '4g', '5g', 'fixed', 'ip')$$, 'technology is not 2g, 3g, 4g, 5g, fixed or ip'),
-('cdr', 'caller_not_e164', 'validity', 'error', $$'e164' = ANY (x.promises) AND (pg_catalog.left(b.caller, 1) <> '+' OR pg_catalog.length(b.caller) NOT BETWEEN 8 AND 16 OR pg_catalog.ltrim(b.caller, '+0123456789') <> '')$$, 'caller is not an E.164 number, which this source promises'),
-('cdr', 'called_not_e164', 'validity', 'warning', $$'e164' = ANY (x.promises) AND (pg_catalog.length(b.called) > 16 OR pg_catalog.ltrim(b.called, '+0123456789*#') <> '')$$, 'called is neither an E.164 number nor a short code'),
-('cdr', 'negative_duration', 'validity', 'error', $$b.duration_s < 0 OR b.billed_s < 0$$, 'a duration is negative'),
-('cdr', 'negative_volume', 'validity', 'error', $$b.bytes_up < 0 OR b.bytes_down < 0$$, 'a volume is negative'),
+(
+    'cdr', 'unknown_record_type', 'validity', 'error',
+    $$b.record_type IS NULL OR b.record_type NOT IN ('voice', 'sms', 'mms', 'data', 'other')$$,
+    'record_type is not voice, sms, mms, data or other'
+),
+(
+    'cdr', 'unknown_direction', 'validity', 'error',
+    $$b.direction NOT IN ('mo', 'mt', 'forwarded', 'internal', 'transit')$$,
+    'direction is not mo, mt, forwarded, internal or transit'
+),
+(
+    'cdr', 'unknown_disposition', 'validity', 'error',
+    $$b.disposition NOT IN ('answered', 'no_answer', 'busy', 'failed', 'congestion', 'dropped')$$,
+    'disposition is not answered, no_answer, busy, failed, congestion or dropped'
+),
+(
+    'cdr', 'unknown_technology', 'validity', 'warning',
+    $$b.technology NOT IN ('2g', '3g', '4g', '5g', 'fixed', 'ip')$$,
+    'technology is not 2g, 3g, 4g, 5g, fixed or ip'
+),
+(
+    'cdr', 'caller_not_e164', 'validity', 'error',
+    $$'e164' = ANY (x.promises)
+    AND (
+        pg_catalog.left(b.caller, 1) <> '+'
+        OR pg_catalog.length(b.caller) NOT BETWEEN 8 AND 16
+        OR pg_catalog.ltrim(b.caller, '+0123456789') <> ''
+    )$$,
+    'caller is not an E.164 number, which this source promises'
+),
+(
+    'cdr', 'called_not_e164', 'validity', 'warning',
+    $$'e164' = ANY (x.promises)
+    AND (pg_catalog.length(b.called) > 16 OR pg_catalog.ltrim(b.called, '+0123456789*#') <> '')$$,
+    'called is neither an E.164 number nor a short code'
+),
+(
+    'cdr', 'negative_duration', 'validity', 'error',
+    $$b.duration_s < 0 OR b.billed_s < 0$$,
+    'a duration is negative'
+),
+(
+    'cdr', 'negative_volume', 'validity', 'error',
+    $$b.bytes_up < 0 OR b.bytes_down < 0$$,
+    'a volume is negative'
+),
 ('cdr', 'negative_charge', 'validity', 'error', $$b.charge_micro < 0$$, 'the charge is negative'),
-('cdr', 'ended_before_started', 'consistency', 'error', $$b.ended_at < b.started_at$$, 'ended_at is before started_at'),
-('cdr', 'answered_outside_call', 'consistency', 'warning', $$b.answered_at < b.started_at OR b.answered_at > b.ended_at$$, 'answered_at is not between started_at and ended_at'),
-('cdr', 'duration_disagrees', 'consistency', 'error', $$b.ended_at >= b.started_at AND b.duration_s >= 0 AND b.ended_at - b.started_at NOT BETWEEN pg_catalog.make_interval(secs => b.duration_s - 60) AND pg_catalog.make_interval(secs => b.duration_s + 60)$$, 'duration_s differs from ended_at - started_at by more than 60 s'),
-('cdr', 'billed_exceeds_duration', 'consistency', 'warning', $$b.billed_s > b.duration_s + 2$$, 'billed_s is longer than duration_s'),
-('cdr', 'event_time_window', 'timeliness', 'error', $$b.started_at NOT BETWEEN x.earliest_event_at AND x.latest_event_at$$, 'started_at lies outside the accepted window, see ops.setting');
+(
+    'cdr', 'ended_before_started', 'consistency', 'error',
+    $$b.ended_at < b.started_at$$,
+    'ended_at is before started_at'
+),
+(
+    'cdr', 'answered_outside_call', 'consistency', 'warning',
+    $$b.answered_at < b.started_at OR b.answered_at > b.ended_at$$,
+    'answered_at is not between started_at and ended_at'
+),
+(
+    'cdr', 'duration_disagrees', 'consistency', 'error',
+    $$b.ended_at >= b.started_at AND b.duration_s >= 0
+    AND b.ended_at - b.started_at NOT BETWEEN
+    pg_catalog.make_interval(secs => b.duration_s - 60) AND pg_catalog.make_interval(secs => b.duration_s + 60)$$,
+    'duration_s differs from ended_at - started_at by more than 60 s'
+),
+(
+    'cdr', 'billed_exceeds_duration', 'consistency', 'warning',
+    $$b.billed_s > b.duration_s + 2$$,
+    'billed_s is longer than duration_s'
+),
+(
+    'cdr', 'event_time_window', 'timeliness', 'error',
+    $$b.started_at NOT BETWEEN x.earliest_event_at AND x.latest_event_at$$,
+    'started_at lies outside the accepted window, see ops.setting'
+);
 
 RESET ROLE;

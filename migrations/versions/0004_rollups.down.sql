@@ -8,8 +8,8 @@ BEGIN
             WHEN pg_catalog.current_setting('timescaledb.license') = 'timescale' THEN 'MATERIALIZED VIEW'
             ELSE 'TABLE'
         END;
-        EXECUTE pg_catalog.format('DROP VIEW rollup.%I', v_def.rollup);
-        EXECUTE pg_catalog.format('DROP %s rollup.%I', v_kind, v_def.rollup || '_v' || v_def.version);
+        EXECUTE pg_catalog.format('DROP VIEW rollup.%I', v_def.rollup_name);
+        EXECUTE pg_catalog.format('DROP %s rollup.%I', v_kind, v_def.rollup_name || '_v' || v_def.version);
     END LOOP;
 END
 $$;

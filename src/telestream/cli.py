@@ -31,7 +31,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")] = False,
-    version: Annotated[
+    _: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
@@ -41,12 +41,14 @@ def _root(
 
 def _register() -> None:
     from telestream.db.cli import register as register_db
+    from telestream.demo import register as register_demo
     from telestream.loaders.cli import register as register_loaders
     from telestream.stack.cli import register as register_stack
 
     register_stack(app)
     register_db(app)
     register_loaders(app)
+    register_demo(app)
 
 
 def report(error: TelestreamError, console: Console) -> None:

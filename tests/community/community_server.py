@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ def _digest(*parts: bytes) -> str:
 
 
 def installed(node: Node) -> Path:
-    """Return the folder, outside the checkout, that holds the npm packages; install them on the first call."""
+    """Return the folder outside the checkout with the npm packages; the first call installs them."""
     lock_file = (HERE / "package-lock.json").read_bytes()
     folder = settings().cache_dir / f"community-{_digest(lock_file)}"
     with locked(folder.with_suffix(".lock")):
@@ -86,7 +85,7 @@ def installed(node: Node) -> Path:
     return folder
 
 
-def _bundle(name: str, files: dict[str, bytes]) -> bytes:
+def _bundle(files: dict[str, bytes]) -> bytes:
     """Pack an extension the way PGlite expects one; the same files always give the same bytes."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as tar:
@@ -105,11 +104,9 @@ def extension_bundles() -> dict[str, bytes]:
     script = f"pg_partman--{version}.sql"
     return {
         "pg_partman": _bundle(
-            "pg_partman",
             {"pg_partman.control": control.encode(), script: (source / script).read_bytes()},
         ),
         "pgcrypto": _bundle(
-            "pgcrypto",
             {
                 "pgcrypto.control": b"comment = 'TEST ONLY'\ndefault_version = '1.3'\nrelocatable = false\n",
                 "pgcrypto--1.3.sql": (HERE / "pgcrypto--1.3.sql").read_bytes(),

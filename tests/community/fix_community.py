@@ -25,7 +25,7 @@ def _served() -> Iterator[str]:
 def community_url() -> Iterator[str]:
     """URL of a prepared, empty community database for the whole session, as the role that owns it.
 
-    A server that is given in TELESTREAM_TEST_COMMUNITY_URL is used as it is. Ours takes one connection at a time.
+    A server given in TELESTREAM_TEST_COMMUNITY_URL is used as it is. Ours takes one connection at a time.
     """
     given = os.environ.get(_GIVEN)
     if given:
@@ -36,7 +36,7 @@ def community_url() -> Iterator[str]:
 
 @pytest.fixture
 def fresh_community_url() -> Iterator[str]:
-    """URL of a prepared, empty community database for one test (a server of its own, ready in about a second)."""
+    """URL of a prepared, empty community database for one test, on a server of its own."""
     if os.environ.get(_GIVEN):
         pytest.skip(f"{_GIVEN} names one database, and this test needs one of its own")
     yield from _served()

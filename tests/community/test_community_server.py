@@ -43,12 +43,15 @@ def test_continuous_aggregate_shows_a_late_row_after_its_refresh(connection):
     connection.execute("CREATE TABLE probe.fact (at timestamptz NOT NULL, n int)")
     connection.execute("SELECT create_hypertable('probe.fact', by_range('at', INTERVAL '1 day'))")
     connection.execute(
-        "CREATE MATERIALIZED VIEW probe.rollup WITH (timescaledb.continuous, timescaledb.materialized_only = false)"
+        "CREATE MATERIALIZED VIEW probe.rollup"
+        " WITH (timescaledb.continuous, timescaledb.materialized_only = false)"
         " AS SELECT time_bucket('5 minutes', at) AS bucket, sum(n)::bigint AS n FROM probe.fact GROUP BY 1"
         " WITH NO DATA"
     )
     connection.execute("INSERT INTO probe.fact VALUES ('2026-03-01 10:01+00', 1), ('2026-03-01 10:11+00', 5)")
-    refresh = "CALL refresh_continuous_aggregate('probe.rollup', '2026-03-01 10:00+00', '2026-03-01 10:05+00')"
+    refresh = (
+        "CALL refresh_continuous_aggregate('probe.rollup', '2026-03-01 10:00+00', '2026-03-01 10:05+00')"
+    )
     connection.execute(refresh)
     connection.execute("INSERT INTO probe.fact VALUES ('2026-03-01 10:02+00', 2)")
     rows = "SELECT n FROM probe.rollup ORDER BY bucket"
@@ -87,8 +90,7 @@ def test_copy_into_nothing_is_an_error_after_much_data(connection):
         connection.cursor() as cursor,
         cursor.copy("COPY probe.missing FROM STDIN") as copy,
     ):
-        for _ in range(20):
-            copy.write("x" * 100_000 + "\n")
+        copy.write("x" * 2_000_000 + "\n")
     assert one(connection, "SELECT 1") == 1
 
 
@@ -102,10 +104,15 @@ def test_pipelines_and_prepared_statements_work(connection):
 
 def test_statements_after_an_error_in_a_pipeline_are_not_run(connection):
     connection.execute("CREATE TABLE probe.t (a int)")
-    with pytest.raises(pg.DivisionByZero), connection.pipeline(), connection.transaction():
-        connection.execute("INSERT INTO probe.t VALUES (1)")
-        connection.execute("SELECT 1 / 0")
-        connection.execute("INSERT INTO probe.t VALUES (2)")
+
+    def run() -> None:
+        with connection.pipeline(), connection.transaction():
+            connection.execute("INSERT INTO probe.t VALUES (1)")
+            connection.execute("SELECT 1 / 0")
+            connection.execute("INSERT INTO probe.t VALUES (2)")
+
+    with pytest.raises(pg.DivisionByZero):
+        run()
     assert one(connection, "SELECT count(*) FROM probe.t") == 0
 
 
@@ -130,7 +137,7 @@ def test_unknown_role_is_refused(community_url):
         psycopg.connect(psycopg.conninfo.make_conninfo(community_url, user="nobody"))
 
 
-def test_second_connection_is_told_who_holds_the_first(community_url, monkeypatch):
+def test_second_connection_is_told_who_holds_the_first(community_url):
     with (
         psycopg.connect(community_url, application_name="holder"),
         pytest.raises(psycopg.OperationalError, match="one connection and holder holds it"),
@@ -153,15 +160,16 @@ def test_partman_makes_aligned_partitions(connection):
 
 def test_crypto_stand_in(connection):
     # RFC 4231, test case 2.
-    assert one(connection, "SELECT encode(hmac('what do ya want for nothing?', 'Jefe', 'sha256'), 'hex')") == (
-        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    query = "SELECT encode(hmac(%s::bytea, %s::bytea, 'sha256'), 'hex')"
+    assert (
+        one(connection, query, (b"what do ya want for nothing?", b"Jefe"))
+        == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     )
     # RFC 4231, test case 6: a key longer than a block.
-    assert one(
-        connection,
-        "SELECT encode(hmac('Test Using Larger Than Block-Size Key - Hash Key First'::bytea,"
-        " decode(repeat('aa', 131), 'hex'), 'sha256'), 'hex')",
-    ) == "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"  # fmt: skip
+    assert (
+        one(connection, query, (b"Test Using Larger Than Block-Size Key - Hash Key First", b"\xaa" * 131))
+        == "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+    )
     for text in ("", "+447700900123", "x" * 100):
         plain, key, iv = text.encode(), b"k" * 32, b"i" * 16
         hidden = one(connection, "SELECT encrypt_iv(%s, %s, %s, 'aes-cbc')", (plain, key, iv))

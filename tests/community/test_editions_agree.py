@@ -26,7 +26,11 @@ def workload(part: int) -> list[dict[str, Any]]:
     start = datetime.datetime(2026, 3, 28, 22, 0, tzinfo=datetime.UTC)
     rows = []
     for n in range(120):
-        at = start + datetime.timedelta(minutes=n * 29 + part * 7) - datetime.timedelta(hours=30 * (n % 11 == 0))
+        at = (
+            start
+            + datetime.timedelta(minutes=n * 29 + part * 7)
+            - datetime.timedelta(hours=30 * (n % 11 == 0))
+        )
         kind = ("voice", "data", "sms", "mms", "other")[n % 5]
         rows.append(
             cdr(
@@ -38,7 +42,9 @@ def workload(part: int) -> list[dict[str, Any]]:
                 caller=f"+4479{n % 17:08d}",
                 called=f"+4420{n % 7:08d}",
                 cell_id=f"234-15-{n % 6}" if n % 13 else None,
-                disposition=("answered", "busy", "failed", "dropped", "no_answer")[n % 5] if kind == "voice" else None,
+                disposition=("answered", "busy", "failed", "dropped", "no_answer")[n % 5]
+                if kind == "voice"
+                else None,
                 billed_s=n if n % 3 else None,
                 bytes_up=n * 1000 if kind == "data" else None,
                 charge_micro=n * 12_345,
@@ -65,7 +71,9 @@ def run(url: str) -> dict[str, list[tuple[Any, ...]]]:
         counts.append(refine(connection, workload(1))[1:])
         connection.execute("SET ROLE telestream_owner")
         connection.execute("UPDATE quality.rule SET is_enabled = false WHERE rule = 'negative_duration'")
-        counts.extend(connection.execute("SELECT rows_in, rows_loaded, rows_duplicate FROM quality.replay()").fetchall())
+        counts.extend(
+            connection.execute("SELECT rows_in, rows_loaded, rows_duplicate FROM quality.replay()").fetchall()
+        )
         connection.execute("CALL rollup.refresh_pending()")
         assert connection.execute("SELECT * FROM gold.check_rollups()").fetchall() == []
         result: dict[str, list[tuple[Any, ...]]] = {"counts": counts}

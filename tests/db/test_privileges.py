@@ -34,7 +34,9 @@ CALL = {
     "SELECT * FROM vault._pads()": set[str](),
     "SELECT vault.enrol(ARRAY['+44'])": set[str](),
     "SELECT * FROM ops.maintain()": set[str](),
-    "INSERT INTO quality.rule (dataset, rule, dimension, severity, message) VALUES ('cdr', 'x', 'validity', 'error', 'x')": set[str](),
+    "INSERT INTO quality.rule (dataset, rule, dimension, severity, message) VALUES ('cdr', 'x', 'validity', 'error', 'x')": set[
+        str
+    ](),
     "DELETE FROM silver.fact_cdr": set[str](),
     "UPDATE bronze.cdr SET caller = 'x'": set[str](),
     "DELETE FROM quality.quarantine": set[str](),
@@ -103,12 +105,21 @@ def test_nothing_an_analyst_reads_names_a_person_or_a_device(connection: psycopg
     assert "gold.cdr" in names
     for name in names:
         text = str(connection.execute(f"SELECT to_jsonb(t) FROM {name} AS t LIMIT 2000").fetchall())
-        for secret in ("447900000001", "447900000002", "234150000000001", "35693803", "10.1.2.3", "example.test"):
+        for secret in (
+            "447900000001",
+            "447900000002",
+            "234150000000001",
+            "35693803",
+            "10.1.2.3",
+            "example.test",
+        ):
             assert secret not in text, name
     connection.execute("RESET ROLE")
 
 
-def test_a_foreign_temporary_table_is_not_trusted(connection: psycopg.Connection, vault_key_file: str) -> None:
+def test_a_foreign_temporary_table_is_not_trusted(
+    connection: psycopg.Connection, vault_key_file: str
+) -> None:
     connection.execute("SET ROLE telestream_loader")
     connection.execute("CREATE TEMPORARY TABLE _identity (identity text, subscriber_id bigint)")
     connection.execute("CREATE TEMPORARY TABLE _identity_token (identity text, token bytea)")

@@ -43,8 +43,11 @@ def test_exactly_the_touched_buckets_are_marked(connection: psycopg.Connection, 
     refine(connection, calls("2026-03-01"))
     rollups.refresh(database)
     assert connection.execute("SELECT count(*) FROM rollup.pending").fetchone() == (0,)
-    refine(connection, [cdr(native_key="late", started_at="2026-03-01T03:02:00Z", answered_at=None, ended_at=None)])
-    marked = connection.execute("SELECT rollup, bucket::text FROM rollup.pending ORDER BY 1").fetchall()
+    refine(
+        connection,
+        [cdr(native_key="late", started_at="2026-03-01T03:02:00Z", answered_at=None, ended_at=None)],
+    )
+    marked = connection.execute("SELECT rollup_name, bucket::text FROM rollup.pending ORDER BY 1").fetchall()
     connection.execute("SET timezone = 'UTC'")
     assert [(rollup, bucket[:16]) for rollup, bucket in marked] == [
         ("cell_traffic_5m", "2026-03-01 03:00"),
@@ -57,7 +60,11 @@ def test_the_newest_rows_are_visible_before_a_refresh(connection: psycopg.Connec
     refine(connection, calls("2026-03-01"))
     rollups.refresh(database)
     refine(connection, calls("2026-03-02"))
-    for view, column in (("cell_traffic_1h", "attempts"), ("cell_traffic_1d", "attempts"), ("revenue_daily", "events")):
+    for view, column in (
+        ("cell_traffic_1h", "attempts"),
+        ("cell_traffic_1d", "attempts"),
+        ("revenue_daily", "events"),
+    ):
         assert connection.execute(f"SELECT sum({column}) FROM gold.{view}").fetchone() == (40,), view
 
 
@@ -87,7 +94,11 @@ def test_kpis_follow_their_definitions(connection: psycopg.Connection, database:
     refine(
         connection,
         [
-            cdr(native_key=f"k{n}", disposition=outcome, billed_s=60 if outcome in {"answered", "dropped"} else 0)
+            cdr(
+                native_key=f"k{n}",
+                disposition=outcome,
+                billed_s=60 if outcome in {"answered", "dropped"} else 0,
+            )
             for n, outcome in enumerate(outcomes)
         ],
     )
@@ -109,7 +120,9 @@ def test_hot_gold_queries_read_few_chunks(
     for day in ("2026-01-01", "2026-01-20", "2026-02-10", "2026-03-01"):
         refine(connection, calls(day))
     rollups.refresh(database)
-    chunks = connection.execute("SELECT count(*) FROM public.show_chunks(%s)", (f"rollup.{store}",)).fetchone()
+    chunks = connection.execute(
+        "SELECT count(*) FROM public.show_chunks(%s)", (f"rollup.{store}",)
+    ).fetchone()
     assert chunks is not None
     assert chunks[0] >= 4
     plan = "\n".join(
@@ -119,6 +132,10 @@ def test_hot_gold_queries_read_few_chunks(
             " WHERE bucket >= '2026-02-10 00:00+00' AND bucket < '2026-02-11 00:00+00'"
         ).fetchall()
     )
-    scans = [line for line in plan.splitlines() if " Scan " in line and "_chunk" in line and "never executed" not in line]
+    scans = [
+        line
+        for line in plan.splitlines()
+        if " Scan " in line and "_chunk" in line and "never executed" not in line
+    ]
     stored = [line for line in scans if "_hyper_" in line]
     assert 1 <= len(stored) <= 2, plan

@@ -28,7 +28,8 @@ FROM silver.fact_cdr AS f
 INNER JOIN silver.dim_network_cell AS c ON f.cell_key = c.cell_key
 INNER JOIN silver.dim_region AS r ON f.region_key = r.region_key
 INNER JOIN silver.dim_service_plan AS p ON f.plan_key = p.plan_key;
-COMMENT ON VIEW gold.cdr IS 'Single CDRs for analysts: people are surrogates, nothing that names a person or a device';
+COMMENT ON VIEW gold.cdr IS
+'Single CDRs for analysts: people are surrogates, nothing that names a person or a device';
 COMMENT ON COLUMN gold.cdr.cdr_id IS 'Id of the CDR';
 COMMENT ON COLUMN gold.cdr.started_at IS 'Seizure, attach or send time; always filter on it';
 COMMENT ON COLUMN gold.cdr.answered_at IS 'Answer time';

@@ -21,7 +21,8 @@ SELECT
 FROM rollup.cell_traffic_1d AS t
 INNER JOIN silver.dim_network_cell AS c ON t.cell_key = c.cell_key
 INNER JOIN silver.dim_region AS r ON t.region_key = r.region_key;
-COMMENT ON VIEW gold.cell_traffic_1d IS 'Traffic by cell and record type, per 1 day in the operator''s time zone';
+COMMENT ON VIEW gold.cell_traffic_1d IS
+'Traffic by cell and record type, per 1 day in the operator''s time zone';
 COMMENT ON COLUMN gold.cell_traffic_1d.bucket IS 'Start of the 1 day in the operator''s time zone';
 COMMENT ON COLUMN gold.cell_traffic_1d.cell_id IS 'Cell as sources write it';
 COMMENT ON COLUMN gold.cell_traffic_1d.cell_name IS 'Cell for people';
@@ -33,11 +34,13 @@ COMMENT ON COLUMN gold.cell_traffic_1d.failed IS 'Failed or congested attempts';
 COMMENT ON COLUMN gold.cell_traffic_1d.dropped IS 'Answered calls that were lost';
 COMMENT ON COLUMN gold.cell_traffic_1d.busy IS 'Attempts to a busy party';
 COMMENT ON COLUMN gold.cell_traffic_1d.no_answer IS 'Attempts nobody answered';
-COMMENT ON COLUMN gold.cell_traffic_1d.seconds IS 'Billed seconds, or session seconds where nothing is billed';
+COMMENT ON COLUMN gold.cell_traffic_1d.seconds IS
+'Billed seconds, or session seconds where nothing is billed';
 COMMENT ON COLUMN gold.cell_traffic_1d.bytes_up IS 'Bytes from subscribers';
 COMMENT ON COLUMN gold.cell_traffic_1d.bytes_down IS 'Bytes to subscribers';
 COMMENT ON COLUMN gold.cell_traffic_1d.charge IS 'Sum of charges in currency';
 COMMENT ON COLUMN gold.cell_traffic_1d.currency IS 'ISO 4217 code; one row per currency';
 COMMENT ON COLUMN gold.cell_traffic_1d.cell_key IS 'Key of silver.dim_network_cell';
 COMMENT ON COLUMN gold.cell_traffic_1d.region_key IS 'Key of silver.dim_region';
-GRANT SELECT ON gold.cell_traffic_1d TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;
+GRANT SELECT ON gold.cell_traffic_1d
+TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;

@@ -33,11 +33,13 @@ COMMENT ON COLUMN gold.cell_traffic_5m.failed IS 'Failed or congested attempts';
 COMMENT ON COLUMN gold.cell_traffic_5m.dropped IS 'Answered calls that were lost';
 COMMENT ON COLUMN gold.cell_traffic_5m.busy IS 'Attempts to a busy party';
 COMMENT ON COLUMN gold.cell_traffic_5m.no_answer IS 'Attempts nobody answered';
-COMMENT ON COLUMN gold.cell_traffic_5m.seconds IS 'Billed seconds, or session seconds where nothing is billed';
+COMMENT ON COLUMN gold.cell_traffic_5m.seconds IS
+'Billed seconds, or session seconds where nothing is billed';
 COMMENT ON COLUMN gold.cell_traffic_5m.bytes_up IS 'Bytes from subscribers';
 COMMENT ON COLUMN gold.cell_traffic_5m.bytes_down IS 'Bytes to subscribers';
 COMMENT ON COLUMN gold.cell_traffic_5m.charge IS 'Sum of charges in currency';
 COMMENT ON COLUMN gold.cell_traffic_5m.currency IS 'ISO 4217 code; one row per currency';
 COMMENT ON COLUMN gold.cell_traffic_5m.cell_key IS 'Key of silver.dim_network_cell';
 COMMENT ON COLUMN gold.cell_traffic_5m.region_key IS 'Key of silver.dim_region';
-GRANT SELECT ON gold.cell_traffic_5m TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;
+GRANT SELECT ON gold.cell_traffic_5m
+TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;

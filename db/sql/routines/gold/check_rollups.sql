@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION gold.check_rollups(
     p_from timestamptz DEFAULT '2000-01-01 00:00:00+00', p_to timestamptz DEFAULT '2100-01-01 00:00:00+00'
 )
-RETURNS TABLE (rollup text, bucket timestamptz, problem text, stored jsonb)
+RETURNS TABLE (rollup_name text, bucket timestamptz, problem text, stored jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
@@ -22,17 +22,19 @@ BEGIN
             ))
         );
         RETURN QUERY EXECUTE format(
-            'WITH stored AS MATERIALIZED (SELECT v.* FROM rollup.%I AS v WHERE v.bucket >= $1 AND v.bucket < $2), '
+            'WITH stored AS MATERIALIZED ('
+            'SELECT v.* FROM rollup.%I AS v WHERE v.bucket >= $1 AND v.bucket < $2), '
             'again AS MATERIALIZED (%s), '
             'difference AS ('
-            '(SELECT ''not in Silver'' AS problem, to_jsonb(e.*) AS row_ FROM (TABLE stored EXCEPT ALL TABLE again) AS e) '
+            '(SELECT ''not in Silver'' AS problem, to_jsonb(e.*) AS row_ '
+            'FROM (TABLE stored EXCEPT ALL TABLE again) AS e) '
             'UNION ALL '
             '(SELECT ''missing in Gold'', to_jsonb(e.*) FROM (TABLE again EXCEPT ALL TABLE stored) AS e)) '
             'SELECT $3, (d.row_ ->> ''bucket'')::timestamptz, d.problem, d.row_ FROM difference AS d '
             'WHERE NOT EXISTS (SELECT FROM rollup.pending AS p '
-            'WHERE p.rollup = $3 AND p.bucket = (d.row_ ->> ''bucket'')::timestamptz)',
-            v_def.rollup, v_again
-        ) USING p_from, p_to, v_def.rollup;
+            'WHERE p.rollup_name = $3 AND p.bucket = (d.row_ ->> ''bucket'')::timestamptz)',
+            v_def.rollup_name, v_again
+        ) USING p_from, p_to, v_def.rollup_name;
     END LOOP;
 END
 $$;

@@ -15,9 +15,15 @@ SELECT
     t.region_key
 FROM (
     SELECT
-        v.bucket, v.cell_key, v.region_key,
-        sum(v.attempts) AS attempts, sum(v.answered) AS answered, sum(v.busy) AS busy,
-        sum(v.no_answer) AS no_answer, sum(v.dropped) AS dropped, sum(v.seconds) AS seconds
+        v.bucket,
+        v.cell_key,
+        v.region_key,
+        sum(v.attempts) AS attempts,
+        sum(v.answered) AS answered,
+        sum(v.busy) AS busy,
+        sum(v.no_answer) AS no_answer,
+        sum(v.dropped) AS dropped,
+        sum(v.seconds) AS seconds
     FROM rollup.cell_traffic_1h AS v
     WHERE v.record_type = 'voice'
     GROUP BY v.bucket, v.cell_key, v.region_key
@@ -33,9 +39,12 @@ COMMENT ON COLUMN gold.network_kpi_hourly.attempts IS 'Call attempts';
 COMMENT ON COLUMN gold.network_kpi_hourly.answered IS 'Answered calls';
 COMMENT ON COLUMN gold.network_kpi_hourly.asr IS 'Answer-seizure ratio, per cent: answered / attempts';
 COMMENT ON COLUMN gold.network_kpi_hourly.acd IS 'Average call duration, seconds: billed seconds / answered';
-COMMENT ON COLUMN gold.network_kpi_hourly.ner IS 'Network effectiveness ratio, per cent: (answered + busy + no answer) / attempts, ITU-T E.411';
+COMMENT ON COLUMN gold.network_kpi_hourly.ner IS
+'Network effectiveness ratio, per cent: (answered + busy + no answer) / attempts, ITU-T E.411';
 COMMENT ON COLUMN gold.network_kpi_hourly.drop_rate IS 'Per cent of answered calls that were lost';
-COMMENT ON COLUMN gold.network_kpi_hourly.erlangs IS 'Mean number of calls in progress: billed seconds / seconds of the hour';
+COMMENT ON COLUMN gold.network_kpi_hourly.erlangs IS
+'Mean number of calls in progress: billed seconds / seconds of the hour';
 COMMENT ON COLUMN gold.network_kpi_hourly.cell_key IS 'Key of silver.dim_network_cell';
 COMMENT ON COLUMN gold.network_kpi_hourly.region_key IS 'Key of silver.dim_region';
-GRANT SELECT ON gold.network_kpi_hourly TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;
+GRANT SELECT ON gold.network_kpi_hourly
+TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;

@@ -1,6 +1,9 @@
 CREATE OR REPLACE VIEW gold.revenue_daily AS
 SELECT
-    (v.bucket AT TIME ZONE (SELECT s.value FROM ops.setting AS s WHERE s.name = 'time_zone'))::date AS day,
+    (v.bucket AT TIME ZONE (
+        SELECT s.value FROM ops.setting AS s
+        WHERE s.name = 'time_zone'
+    ))::date AS day,
     r.region_code,
     p.plan_code,
     v.record_type,
@@ -24,4 +27,5 @@ COMMENT ON COLUMN gold.revenue_daily.currency IS 'ISO 4217 code; one row per cur
 COMMENT ON COLUMN gold.revenue_daily.bucket IS 'Start of the day as a point in time';
 COMMENT ON COLUMN gold.revenue_daily.region_key IS 'Key of silver.dim_region';
 COMMENT ON COLUMN gold.revenue_daily.plan_key IS 'Key of silver.dim_service_plan';
-GRANT SELECT ON gold.revenue_daily TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;
+GRANT SELECT ON gold.revenue_daily
+TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;

@@ -4,14 +4,17 @@ TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, t
 GRANT USAGE ON SCHEMA bronze, vault TO telestream_loader, telestream_consumer, telestream_privacy;
 GRANT SELECT ON silver.dim_region, silver.dim_network_cell, silver.dim_service_plan, silver.dim_time
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
-GRANT INSERT, UPDATE ON silver.dim_region, silver.dim_network_cell, silver.dim_service_plan TO telestream_loader;
+GRANT INSERT, UPDATE ON silver.dim_region, silver.dim_network_cell, silver.dim_service_plan
+TO telestream_loader;
 GRANT SELECT ON ops.setting, ops.batch, ops.source_file, ops.watermark, rollup.definition, rollup.pending,
 rollup.watermark, quality.rule, quality.rule_result
 TO telestream_loader, telestream_consumer, telestream_api, telestream_privacy;
-GRANT SELECT ON ops.setting, ops.watermark, rollup.definition, quality.rule, quality.rule_result TO telestream_analyst;
+GRANT SELECT ON ops.setting, ops.watermark, rollup.definition, quality.rule, quality.rule_result
+TO telestream_analyst;
 GRANT INSERT, UPDATE ON ops.batch, ops.source_file, ops.watermark TO telestream_loader, telestream_consumer;
 GRANT INSERT ON bronze.cdr TO telestream_loader, telestream_consumer;
 GRANT INSERT ON quality.quarantine TO telestream_loader, telestream_consumer;
-GRANT SELECT (quarantine_id, dataset, batch_id, line, rules, reason, quarantined_at, replayed_at, replay_batch_id, raw),
-UPDATE (raw, replayed_at) ON quality.quarantine TO telestream_loader, telestream_consumer;
+GRANT SELECT (
+    quarantine_id, dataset, batch_id, line, rules, reason, quarantined_at, replayed_at, replay_batch_id, raw
+), UPDATE (raw, replayed_at) ON quality.quarantine TO telestream_loader, telestream_consumer;
 GRANT SELECT ON bronze.cdr, silver.fact_cdr, quality.quarantine, vault.subscriber TO telestream_privacy;

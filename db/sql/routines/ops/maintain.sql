@@ -10,7 +10,9 @@ DECLARE
     v_keep_from bigint;
     v_newest bigint;
 BEGIN
-    FOR v_parent IN SELECT c.parent_table AS name FROM partman.part_config AS c WHERE c.parent_table LIKE 'bronze.%' LOOP
+    FOR v_parent IN
+        SELECT c.parent_table AS name FROM partman.part_config AS c WHERE c.parent_table LIKE 'bronze.%'
+    LOOP
         SELECT
             coalesce(min(b.batch_id) FILTER (
                 WHERE b.finished_at IS NULL OR b.finished_at >= now()

@@ -8,5 +8,5 @@ BEGIN
     PERFORM ops.maintain();
 END
 $$;
-COMMENT ON PROCEDURE ops.maintain_job(integer, jsonb) IS 'Nightly housekeeping, as a scheduled job';
+COMMENT ON PROCEDURE ops.maintain_job IS 'Nightly housekeeping, as a scheduled job';
 REVOKE ALL ON PROCEDURE ops.maintain_job(integer, jsonb) FROM PUBLIC;

@@ -10,14 +10,18 @@ DECLARE
     v_batch_id bigint := nextval(pg_get_serial_sequence('ops.batch', 'batch_id'));
     v_parent text := 'bronze.' || p_dataset;
     v_interval bigint;
+    v_first bigint;
 BEGIN
-    SELECT c.partition_interval::bigint INTO v_interval FROM partman.part_config AS c WHERE c.parent_table = v_parent;
+    SELECT c.partition_interval::bigint INTO v_interval
+    FROM partman.part_config AS c
+    WHERE c.parent_table = v_parent;
     IF v_interval IS NULL THEN
         RAISE EXCEPTION 'there is no dataset %', p_dataset USING ERRCODE = 'TS008';
     END IF;
-    IF to_regclass(format('bronze.%I', p_dataset || '_p' || (v_batch_id / v_interval * v_interval))) IS NULL THEN
+    v_first := v_batch_id / v_interval * v_interval;
+    IF to_regclass(format('bronze.%I', p_dataset || '_p' || v_first)) IS NULL THEN
         PERFORM pg_advisory_xact_lock(7301003);
-        PERFORM partman.create_partition_id(v_parent, ARRAY[v_batch_id / v_interval * v_interval]);
+        PERFORM partman.create_partition_id(v_parent, ARRAY[v_first]);
     END IF;
     RETURN v_batch_id;
 END

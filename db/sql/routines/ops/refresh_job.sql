@@ -8,5 +8,5 @@ BEGIN
     CALL rollup.refresh_pending();
 END
 $$;
-COMMENT ON PROCEDURE ops.refresh_job(integer, jsonb) IS 'Refreshes the touched buckets, as a scheduled job';
+COMMENT ON PROCEDURE ops.refresh_job IS 'Refreshes the touched buckets, as a scheduled job';
 REVOKE ALL ON PROCEDURE ops.refresh_job(integer, jsonb) FROM PUBLIC;

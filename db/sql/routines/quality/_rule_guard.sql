@@ -8,7 +8,7 @@ BEGIN
     IF new.predicate IS NOT NULL THEN
         BEGIN
             EXECUTE format(
-                'SELECT FROM bronze.%I AS b CROSS JOIN (SELECT NULL::text [] AS promises, '
+                'SELECT FROM bronze.%I AS b CROSS JOIN (SELECT NULL::text[] AS promises, '
                 'NULL::timestamptz AS earliest_event_at, NULL::timestamptz AS latest_event_at) AS x '
                 'WHERE b.batch_id = -1 AND (%s)',
                 new.dataset, new.predicate
@@ -17,8 +17,8 @@ BEGIN
             RAISE EXCEPTION 'rule % cannot be used: %', new.rule, sqlerrm
                 USING ERRCODE = 'TS004',
                 DETAIL = format('Its predicate is: %s', new.predicate),
-                HINT = 'Write an SQL condition over b (the Bronze record) and x (promises, earliest_event_at, '
-                    'latest_event_at), with functions named in full.';
+                HINT = 'Write an SQL condition over b (the Bronze record) and x (promises, '
+                    'earliest_event_at, latest_event_at), with functions named in full.';
         END;
     END IF;
     RETURN new;

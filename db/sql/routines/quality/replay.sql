@@ -3,15 +3,17 @@
 -- p_rules limits it to records that violate one of these rules. Unreadable lines have no record and
 -- stay: load their file again with a better profile. Returns the counts of the replay; what is refused
 -- again is quarantined anew under the replay's batch. Needs the vault key in the session.
-CREATE OR REPLACE FUNCTION quality.replay(p_rules text [] DEFAULT NULL)
-RETURNS TABLE (batch_id bigint, rows_in bigint, rows_loaded bigint, rows_duplicate bigint, rows_quarantined bigint)
+CREATE OR REPLACE FUNCTION quality.replay(p_rules text[] DEFAULT NULL)
+RETURNS TABLE (
+    batch_id bigint, rows_in bigint, rows_loaded bigint, rows_duplicate bigint, rows_quarantined bigint
+)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_promises text [];
+    v_promises text[];
     v_batch_id bigint;
-    v_batches bigint [] := '{}';
+    v_batches bigint[] := '{}';
 BEGIN
     FOR v_promises IN
         SELECT DISTINCT b.promises
@@ -56,6 +58,6 @@ BEGIN
     ORDER BY b.batch_id;
 END
 $$;
-COMMENT ON FUNCTION quality.replay(text []) IS 'Sends quarantined records through the refine again';
-REVOKE ALL ON FUNCTION quality.replay(text []) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION quality.replay(text []) TO telestream_loader;
+COMMENT ON FUNCTION quality.replay(text[]) IS 'Sends quarantined records through the refine again';
+REVOKE ALL ON FUNCTION quality.replay(text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION quality.replay(text[]) TO telestream_loader;

@@ -7,7 +7,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN p_is_calendar
-            THEN date_add(p_bucket, p_grain, (SELECT s.value FROM ops.setting AS s WHERE s.name = 'time_zone'))
+            THEN date_add(
+                p_bucket, p_grain, (SELECT s.value FROM ops.setting AS s WHERE s.name = 'time_zone')
+            )
         ELSE p_bucket + p_grain
     END
 $$;

@@ -13,8 +13,8 @@ AS $$
             FROM (
                 SELECT DISTINCT q.bucket AS lo, rollup._next_bucket(q.bucket, d.grain, d.is_calendar) AS hi
                 FROM rollup.pending AS q
-                INNER JOIN rollup.definition AS d ON q.rollup = d.rollup
-                WHERE q.rollup = p_rollup
+                INNER JOIN rollup.definition AS d ON q.rollup_name = d.rollup_name
+                WHERE q.rollup_name = p_rollup
             ) AS p
         ) AS b
     ) AS m

@@ -4,9 +4,9 @@ RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO rollup.pending (rollup, bucket, batch_id)
+    INSERT INTO rollup.pending (rollup_name, bucket, batch_id)
     SELECT DISTINCT
-        d.rollup,
+        d.rollup_name,
         CASE
             WHEN d.is_calendar
                 THEN public.time_bucket(
@@ -16,10 +16,11 @@ AS $$
         END,
         0
     FROM rollup.definition AS parent
-    INNER JOIN rollup.definition AS d ON d.source = 'rollup.' || parent.rollup || '_v' || parent.version
+    INNER JOIN rollup.definition AS d ON d.source = 'rollup.' || parent.rollup_name || '_v' || parent.version
     CROSS JOIN LATERAL generate_series(p_lo, p_hi - parent.grain, parent.grain) AS g (at)
-    WHERE parent.rollup = p_rollup
-    ON CONFLICT (rollup, bucket, batch_id) DO NOTHING
+    WHERE parent.rollup_name = p_rollup
+    ON CONFLICT (rollup_name, bucket, batch_id) DO NOTHING
 $$;
-COMMENT ON FUNCTION rollup._touch_children(text, timestamptz, timestamptz) IS 'Marks what depends on a refreshed range';
+COMMENT ON FUNCTION rollup._touch_children(text, timestamptz, timestamptz) IS
+'Marks what depends on a refreshed range';
 REVOKE ALL ON FUNCTION rollup._touch_children(text, timestamptz, timestamptz) FROM PUBLIC;

@@ -8,30 +8,33 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_def record;
-    v_los timestamptz [];
-    v_his timestamptz [];
-    v_batches bigint [];
+    v_los timestamptz[];
+    v_his timestamptz[];
+    v_batches bigint[];
 BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
     FOR v_def IN SELECT d.* FROM rollup.definition AS d ORDER BY d.position LOOP
         IF current_setting('timescaledb.license') <> 'timescale' THEN
-            PERFORM rollup.refresh_table(v_def.rollup);
+            PERFORM rollup.refresh_table(v_def.rollup_name);
         ELSE
             SELECT array_agg(r.lo ORDER BY r.lo), array_agg(r.hi ORDER BY r.lo) INTO v_los, v_his
-            FROM rollup._pending_ranges(v_def.rollup) AS r;
-            SELECT array_agg(DISTINCT p.batch_id) INTO v_batches FROM rollup.pending AS p WHERE p.rollup = v_def.rollup;
+            FROM rollup._pending_ranges(v_def.rollup_name) AS r;
+            SELECT array_agg(DISTINCT p.batch_id) INTO v_batches
+            FROM rollup.pending AS p
+            WHERE p.rollup_name = v_def.rollup_name;
             FOR v_i IN 1 .. coalesce(array_length(v_los, 1), 0) LOOP
                 COMMIT;
                 SET LOCAL search_path = pg_catalog, pg_temp;
                 CALL public.refresh_continuous_aggregate(
-                    format('rollup.%I', v_def.rollup || '_v' || v_def.version)::regclass, v_los[v_i], v_his[v_i]
+                    format('rollup.%I', v_def.rollup_name || '_v' || v_def.version)::regclass,
+                    v_los[v_i], v_his[v_i]
                 );
                 -- Marks are dropped after their refresh: a crash in between repeats it, which is harmless.
                 -- A mark that came meanwhile is of another batch and stays.
                 SET LOCAL search_path = pg_catalog, pg_temp;
-                PERFORM rollup._touch_children(v_def.rollup, v_los[v_i], v_his[v_i]);
+                PERFORM rollup._touch_children(v_def.rollup_name, v_los[v_i], v_his[v_i]);
                 DELETE FROM rollup.pending AS p
-                WHERE p.rollup = v_def.rollup AND p.bucket >= v_los[v_i] AND p.bucket < v_his[v_i]
+                WHERE p.rollup_name = v_def.rollup_name AND p.bucket >= v_los[v_i] AND p.bucket < v_his[v_i]
                     AND p.batch_id = ANY (v_batches);
             END LOOP;
         END IF;
@@ -40,6 +43,6 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE rollup.refresh_pending() IS 'Refreshes exactly the touched buckets of every rollup';
+COMMENT ON PROCEDURE rollup.refresh_pending IS 'Refreshes exactly the touched buckets of every rollup';
 REVOKE ALL ON PROCEDURE rollup.refresh_pending() FROM PUBLIC;
 GRANT EXECUTE ON PROCEDURE rollup.refresh_pending() TO telestream_loader, telestream_consumer;

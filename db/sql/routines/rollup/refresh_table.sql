@@ -11,34 +11,36 @@ AS $$
 DECLARE
     v_def record;
     v_store text;
-    v_los timestamptz [];
-    v_his timestamptz [];
+    v_los timestamptz[];
+    v_his timestamptz[];
     v_insert text;
 BEGIN
-    SELECT d.* INTO v_def FROM rollup.definition AS d WHERE d.rollup = p_rollup;
-    IF v_def.rollup IS NULL OR current_setting('timescaledb.license') = 'timescale' THEN
+    SELECT d.* INTO v_def FROM rollup.definition AS d WHERE d.rollup_name = p_rollup;
+    IF v_def.rollup_name IS NULL OR current_setting('timescaledb.license') = 'timescale' THEN
         RAISE EXCEPTION 'rollup % is not refreshed as a table here', p_rollup
             USING ERRCODE = 'TS007', HINT = 'CALL rollup.refresh_pending() serves both editions.';
     END IF;
     PERFORM pg_advisory_xact_lock(7301004, v_def.position);
-    v_store := format('rollup.%I', v_def.rollup || '_v' || v_def.version);
+    v_store := format('rollup.%I', v_def.rollup_name || '_v' || v_def.version);
     v_insert := format('INSERT INTO %s ', v_store) || replace(
         v_def.select_sql, 'WHERE true', format('WHERE %I >= $1 AND %1$I < $2', v_def.time_column)
     );
     -- What is taken off the list is what this statement saw; the recomputation below sees at least as much.
-    WITH taken AS (DELETE FROM rollup.pending AS p WHERE p.rollup = p_rollup)
+    WITH taken AS (DELETE FROM rollup.pending AS p WHERE p.rollup_name = p_rollup)
     SELECT array_agg(r.lo ORDER BY r.lo), array_agg(r.hi ORDER BY r.lo) INTO v_los, v_his
     FROM rollup._pending_ranges(p_rollup) AS r;
     FOR v_i IN 1 .. coalesce(array_length(v_los, 1), 0) LOOP
-        EXECUTE format('DELETE FROM %s WHERE bucket >= $1 AND bucket < $2', v_store) USING v_los[v_i], v_his[v_i];
+        EXECUTE format('DELETE FROM %s WHERE bucket >= $1 AND bucket < $2', v_store)
+            USING v_los[v_i], v_his[v_i];
         EXECUTE v_insert USING v_los[v_i], v_his[v_i];
         PERFORM rollup._touch_children(p_rollup, v_los[v_i], v_his[v_i]);
         UPDATE rollup.watermark AS w SET materialised_to = v_his[v_i]
-        WHERE w.rollup = p_rollup AND w.materialised_to < v_his[v_i];
+        WHERE w.rollup_name = p_rollup AND w.materialised_to < v_his[v_i];
     END LOOP;
     RETURN coalesce(array_length(v_los, 1), 0);
 END
 $$;
-COMMENT ON FUNCTION rollup.refresh_table(text) IS 'Recomputes the touched buckets of one rollup (Apache edition)';
+COMMENT ON FUNCTION rollup.refresh_table(text) IS
+'Recomputes the touched buckets of one rollup (Apache edition)';
 REVOKE ALL ON FUNCTION rollup.refresh_table(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION rollup.refresh_table(text) TO telestream_loader, telestream_consumer;

@@ -3,7 +3,7 @@
 -- of its own. Unknown cells, regions and plans become placeholders: they are never a reason to lose a
 -- CDR. p_cells and p_cell_regions go together; a region may be null.
 CREATE OR REPLACE FUNCTION silver.enrol_cdr(
-    p_batch_id bigint, p_identities text [], p_cells text [], p_cell_regions text [], p_plans text []
+    p_batch_id bigint, p_identities text[], p_cells text[], p_cell_regions text[], p_plans text[]
 )
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -30,7 +30,8 @@ BEGIN
     INSERT INTO silver.dim_service_plan (plan_code, name, is_placeholder)
     SELECT DISTINCT p.code, p.code, true
     FROM unnest(p_plans) AS p (code)
-    WHERE p.code IS NOT NULL AND NOT EXISTS (SELECT FROM silver.dim_service_plan AS d WHERE d.plan_code = p.code)
+    WHERE p.code IS NOT NULL
+        AND NOT EXISTS (SELECT FROM silver.dim_service_plan AS d WHERE d.plan_code = p.code)
     ORDER BY 1
     ON CONFLICT (plan_code) DO NOTHING;
 
@@ -38,8 +39,8 @@ BEGIN
     PERFORM set_config('telestream.enrolled_batch', p_batch_id::text, false);
 END
 $$;
-COMMENT ON FUNCTION silver.enrol_cdr(bigint, text [], text [], text [], text []) IS
+COMMENT ON FUNCTION silver.enrol_cdr(bigint, text[], text[], text[], text[]) IS
 'Makes the persons, cells, regions and plans of a batch known before its refine';
-REVOKE ALL ON FUNCTION silver.enrol_cdr(bigint, text [], text [], text [], text []) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION silver.enrol_cdr(bigint, text [], text [], text [], text [])
+REVOKE ALL ON FUNCTION silver.enrol_cdr(bigint, text[], text[], text[], text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION silver.enrol_cdr(bigint, text[], text[], text[], text[])
 TO telestream_loader, telestream_consumer;

@@ -20,7 +20,7 @@ DECLARE
     v_future interval;
     v_context text;
     v_staged bigint;
-    v_violations bigint [];
+    v_violations bigint[];
     v_refused bigint := 0;
     v_unreadable bigint;
     v_loaded bigint;
@@ -52,7 +52,10 @@ BEGIN
             (
                 SELECT array_agg(DISTINCT i.identity)
                 FROM bronze.cdr AS b
-                CROSS JOIN LATERAL (VALUES (b.caller), (b.called), ('imsi:' || b.imsi)) AS i (identity)
+                CROSS JOIN LATERAL (VALUES (b.caller), (b.called), (
+                    CASE WHEN (CASE WHEN b.direction = 'mt' THEN b.called ELSE b.caller END) IS NULL
+                        THEN 'imsi:' || b.imsi END
+                )) AS i (identity)
                 WHERE b.batch_id = p_batch_id
             ),
             (SELECT array_agg(c.cell_id ORDER BY c.cell_id, c.region_code) FROM (
@@ -69,7 +72,8 @@ BEGIN
     SELECT
         array_agg(r.rule ORDER BY r.rule) AS names,
         string_agg(format('count(*) FILTER (WHERE %s)', r.predicate), ', ' ORDER BY r.rule) AS counts,
-        string_agg(format('(%s)', r.predicate), ' OR ' ORDER BY r.rule) FILTER (WHERE r.severity = 'error') AS any_error,
+        string_agg(format('(%s)', r.predicate), ' OR ' ORDER BY r.rule)
+            FILTER (WHERE r.severity = 'error') AS any_error,
         string_agg(format('CASE WHEN %s THEN %L END', r.predicate, r.rule), ', ' ORDER BY r.rule)
             FILTER (WHERE r.severity = 'error') AS reasons,
         array_agg(r.severity = 'error' ORDER BY r.rule) AS is_error
@@ -78,15 +82,17 @@ BEGIN
     WHERE r.dataset = 'cdr' AND r.is_enabled AND r.predicate IS NOT NULL;
 
     v_context := format(
-        'bronze.cdr AS b CROSS JOIN (SELECT %L::text [] AS promises, %L::timestamptz AS earliest_event_at, '
+        'bronze.cdr AS b CROSS JOIN (SELECT %L::text[] AS promises, %L::timestamptz AS earliest_event_at, '
         '%L::timestamptz AS latest_event_at) AS x WHERE b.batch_id = %s',
         v_batch.promises, now() - v_past, now() + v_future, p_batch_id
     );
     EXECUTE format(
-        'SELECT count(*), ARRAY[%s]::bigint [] FROM %s', coalesce(v_rules.counts, ''), v_context
+        'SELECT count(*), ARRAY[%s]::bigint[] FROM %s', coalesce(v_rules.counts, ''), v_context
     ) INTO v_staged, v_violations;
 
-    IF EXISTS (SELECT FROM unnest(v_violations, v_rules.is_error) AS u (n, is_error) WHERE u.n > 0 AND u.is_error) THEN
+    IF EXISTS (
+        SELECT FROM unnest(v_violations, v_rules.is_error) AS u (n, is_error) WHERE u.n > 0 AND u.is_error
+    ) THEN
         EXECUTE format(
             'INSERT INTO quality.quarantine (dataset, batch_id, line, rules, reason, record) '
             'SELECT ''cdr'', %s, q.line, q.rules, '
@@ -115,6 +121,7 @@ BEGIN
             CASE
                 WHEN b.direction = 'mt' AND b.called IS NOT NULL THEN d.subscriber_id
                 WHEN b.direction IS DISTINCT FROM 'mt' AND b.caller IS NOT NULL THEN c.subscriber_id
+                -- The served party's number is unknown: its SIM stands in.
                 WHEN b.imsi IS NOT NULL THEN i.subscriber_id
                 ELSE 0
             END,
@@ -130,7 +137,11 @@ BEGIN
         LEFT JOIN pg_temp._identity AS c ON b.caller = c.identity
         LEFT JOIN pg_temp._identity AS d ON b.called = d.identity
         LEFT JOIN pg_temp._identity AS i
-            ON i.identity LIKE 'imsi:%' AND i.identity = CASE WHEN b.caller IS NULL OR b.called IS NULL THEN 'imsi:' || b.imsi END
+            ON i.identity LIKE 'imsi:%'
+            AND i.identity = CASE
+                WHEN (CASE WHEN b.direction = 'mt' THEN b.called ELSE b.caller END) IS NULL
+                    THEN 'imsi:' || b.imsi
+            END
         LEFT JOIN silver.dim_network_cell AS k ON b.cell_id = k.cell_id
         LEFT JOIN silver.dim_service_plan AS p ON b.plan_code = p.plan_code
         WHERE v_refused = 0
@@ -149,9 +160,9 @@ BEGIN
         GROUP BY 1, 2
     ),
     touched AS (
-        INSERT INTO rollup.pending (rollup, bucket, batch_id)
+        INSERT INTO rollup.pending (rollup_name, bucket, batch_id)
         SELECT DISTINCT
-            d.rollup,
+            d.rollup_name,
             CASE
                 WHEN d.is_calendar
                     THEN public.time_bucket(
@@ -166,7 +177,10 @@ BEGIN
     ),
     moved AS (
         INSERT INTO ops.watermark AS w (dataset, source, event_at)
-        SELECT 'cdr', s.source_system, max(s.max_at) FROM slot AS s GROUP BY s.source_system ORDER BY s.source_system
+        SELECT 'cdr', s.source_system, max(s.max_at)
+        FROM slot AS s
+        GROUP BY s.source_system
+        ORDER BY s.source_system
         ON CONFLICT (dataset, source) DO UPDATE
         SET event_at = greatest(w.event_at, excluded.event_at), updated_at = clock_timestamp()
     )
@@ -207,7 +221,7 @@ BEGIN
     WHERE b.batch_id = p_batch_id;
 END
 $$;
-COMMENT ON PROCEDURE silver.refine_cdr(bigint) IS
+COMMENT ON PROCEDURE silver.refine_cdr IS
 'Takes one staged batch of CDRs from Bronze to Silver in the caller''s transaction';
 REVOKE ALL ON PROCEDURE silver.refine_cdr(bigint) FROM PUBLIC;
 GRANT EXECUTE ON PROCEDURE silver.refine_cdr(bigint) TO telestream_loader, telestream_consumer;

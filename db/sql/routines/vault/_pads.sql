@@ -12,7 +12,8 @@ BEGIN
         RAISE EXCEPTION 'vault key is not set in this session'
             USING ERRCODE = 'TS003',
             DETAIL = 'The setting telestream.vault_key must be 64 hexadecimal digits.',
-            HINT = 'The loader sets it from its key file; in psql: SELECT set_config(''telestream.vault_key'', …, true).';
+            HINT = 'The loader sets it from its key file; '
+                'in psql: SELECT set_config(''telestream.vault_key'', …, true).';
     END IF;
     v_key := decode(v_hex, 'hex');
     p_inner := decode(repeat('36', 64), 'hex');
@@ -24,5 +25,6 @@ BEGIN
     p_cipher_key := sha256('telestream vault cipher'::bytea || v_key);
 END
 $$;
-COMMENT ON FUNCTION vault._pads() IS 'Pads of the keyed hash and the cipher key, from the session''s vault key';
+COMMENT ON FUNCTION vault._pads() IS
+'Pads of the keyed hash and the cipher key, from the session''s vault key';
 REVOKE ALL ON FUNCTION vault._pads() FROM PUBLIC;

@@ -3,7 +3,7 @@
 -- pg_temp._identity (identity, subscriber_id) for the refine of the same session. Call it in a short
 -- transaction of its own: an identity without facts is harmless, and two loaders that meet the same
 -- new number then wait for each other a moment only. New rows go in token order, so they never deadlock.
-CREATE OR REPLACE FUNCTION vault.enrol(p_identities text [])
+CREATE OR REPLACE FUNCTION vault.enrol(p_identities text[])
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -32,7 +32,9 @@ BEGIN
     v_pads := vault._pads();
     INSERT INTO pg_temp._identity_token (identity, token)
     SELECT u.identity, sha256(v_pads.p_outer || sha256(v_pads.p_inner || convert_to(u.identity, 'UTF8')))
-    FROM (SELECT DISTINCT i.identity FROM unnest(p_identities) AS i (identity) WHERE i.identity IS NOT NULL) AS u;
+    FROM (
+        SELECT DISTINCT i.identity FROM unnest(p_identities) AS i (identity) WHERE i.identity IS NOT NULL
+    ) AS u;
     ANALYZE pg_temp._identity_token;
 
     INSERT INTO vault.subscriber (token, key_id, identity_encrypted)
@@ -55,5 +57,5 @@ BEGIN
     RETURN v_new;
 END
 $$;
-COMMENT ON FUNCTION vault.enrol(text []) IS 'Gives each identity a surrogate; returns how many were new';
-REVOKE ALL ON FUNCTION vault.enrol(text []) FROM PUBLIC;
+COMMENT ON FUNCTION vault.enrol(text[]) IS 'Gives each identity a surrogate; returns how many were new';
+REVOKE ALL ON FUNCTION vault.enrol(text[]) FROM PUBLIC;

@@ -1,0 +1,55 @@
+"""The layout of the repository: what would break imports or leak addresses is guarded."""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+
+import graphql
+import pytest
+import yaml
+from command import ROOT
+
+COMPONENTS = ("db", "loaders", "consumers", "graphql")
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_components_lie_at_the_top_and_are_linked_into_the_package(name: str) -> None:
+    link = ROOT / "src" / "telestream" / name
+    assert link.is_symlink()
+    assert str(link.readlink()) == f"../../{name}"
+
+
+def test_the_graphql_folder_does_not_shadow_graphql_core() -> None:
+    assert not (ROOT / "graphql" / "__init__.py").exists()
+    assert hasattr(graphql, "GraphQLSchema")
+
+
+@pytest.mark.parametrize("name", ["db", "loaders", "consumers"])
+def test_components_import_as_parts_of_the_package(name: str) -> None:
+    assert importlib.import_module(f"telestream.{name}").__name__ == f"telestream.{name}"
+
+
+def test_the_lock_is_hashed_and_names_no_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "--hash=sha256:" in lock
+    assert "://" not in lock
+    assert not (ROOT / "uv.lock").exists()
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    for requirement in wanted:
+        name = requirement.split(">")[0].split("[")[0].strip()
+        assert f"\n{name}==" in lock.lower() or f"\n{name}[" in lock.lower(), name
+
+
+def test_no_init_file_under_tests() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_compose_publishes_on_loopback_only_and_holds_no_password() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    for name, service in compose["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
+        assert "healthcheck" in service, name
+        assert not any(
+            "PASSWORD" in key and not key.endswith("_FILE") for key in service.get("environment", {})
+        ), name
