@@ -90,7 +90,8 @@ def drop_all(connection: Connection) -> None:
     connection.execute(_DROP_ALL)
 
 
-# Views of schema rollup and everything else that is not a view or a function belong to the revisions.
+# Views of schema rollup, the function they stand on, and all that is neither view nor function belong to
+# the revisions.
 _DROP_ALL = """
 DO $$
 DECLARE
@@ -102,6 +103,7 @@ BEGIN
         FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace::regnamespace::text
             = ANY (ARRAY['bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops'])
+            AND p.oid::regprocedure::text <> 'rollup.materialised_to(text)'
         UNION ALL
         SELECT pg_catalog.format('DROP VIEW IF EXISTS %s CASCADE', c.oid::regclass)
         FROM pg_catalog.pg_class AS c

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from telestream.settings import settings
@@ -22,6 +23,11 @@ for _name in ("TELESTREAM_DATABASE_URL", "TELESTREAM_REDIS_URL", "TELESTREAM_VAU
     os.environ.pop(_name, None)
 os.environ["TELESTREAM_STATE_DIR"] = str(_STACKS / str(os.getpid()))
 settings.cache_clear()
+
+# A red landing must be of the change's own making: CI takes the same examples each time.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 # `tests` is on pytest's pythonpath, so its modules are found by their plain names.
 pytest_plugins = ["fix_db", "community.fix_community"]

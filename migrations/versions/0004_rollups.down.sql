@@ -13,6 +13,7 @@ BEGIN
     END LOOP;
 END
 $$;
+DROP FUNCTION rollup.materialised_to;
 DROP TABLE rollup.watermark;
 DROP TABLE rollup.pending;
 DROP TABLE rollup.definition;
