@@ -1,4 +1,4 @@
-"""Applies the routines under `db/sql/routines`: functions, procedures, views, comments and grants."""
+"""Applies the routines under `db/sql/routines`, and the settings of pg_partman under `db/sql/partman`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from telestream.db.connection import Connection, as_telestream_error
 from telestream.errors import TerminalError
 
 FOLDER = Path(__file__).parent / "sql" / "routines"
+PARTMAN = Path(__file__).parent / "sql" / "partman"
 # Any constant of our own: two runs on one database take turns.
 ADVISORY_LOCK = 7_301_002
 _REQUIRES = re.compile(r"^-- requires: (.+)$", re.MULTILINE)
@@ -34,7 +35,8 @@ class Routine:
 def routines() -> list[Routine]:
     """Return the routine files in an order that creates what a file requires before it.
 
-    A file names what it needs on a line `-- requires: schema/object.sql, …`; else by path.
+    A file names what it needs on a line `-- requires: schema/object.sql, …`; else by path. The settings of
+    pg_partman come last.
     """
     files = {str(path.relative_to(FOLDER)): path.read_text() for path in sorted(FOLDER.rglob("*.sql"))}
     graph: dict[str, list[str]] = {}
@@ -45,7 +47,11 @@ def routines() -> list[Routine]:
             raise TerminalError(f"{name} requires {', '.join(missing)}, which does not exist")
         graph[name] = needed
     order = graphlib.TopologicalSorter(graph).static_order()
-    return [Routine(name, files[name], hashlib.sha256(files[name].encode()).hexdigest()) for name in order]
+    settings = {f"../partman/{path.name}": path.read_text() for path in sorted(PARTMAN.glob("*.sql"))}
+    files |= settings
+    return [
+        Routine(name, files[name], hashlib.sha256(files[name].encode()).hexdigest()) for name in [*order, *settings]
+    ]
 
 
 def apply(connection: Connection) -> Outcome:

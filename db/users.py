@@ -26,7 +26,7 @@ def add_user(connection: Connection, name: str, group: str, password: str | None
         exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
         verb = sql.SQL("ALTER" if exists else "CREATE")
         connection.execute(
-            sql.SQL("{} ROLE {} LOGIN NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+            sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
                 verb, user, sql.Literal(secret)
             )
         )

@@ -13,7 +13,7 @@ from telestream.db import routines
 from telestream.db.sqlstate import SqlState
 
 VERSIONS = Path(__file__).resolve().parents[2] / "migrations" / "versions"
-FILES = {routine.path: routine.sql for routine in routines.routines()}
+FILES = {routine.path: routine.sql for routine in routines.routines() if "partman" not in routine.path}
 # The one file without an object of its own: privileges on schemas and tables.
 GRANTS = "ops/grants.sql"
 OBJECT_FILES = sorted(FILES.keys() - {GRANTS})
