@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 from psycopg.conninfo import conninfo_to_dict
-from rich.console import Console
 from rich.table import Table
 
+from telestream.console import console
 from telestream.db import migrate, rollups, users
 from telestream.db.connection import connect, database_url, translated
 from telestream.db.edition import edition
@@ -18,7 +18,6 @@ from telestream.db.schedule import schedule
 from telestream.db.vault import lend_vault_key, vault_key
 from telestream.stack.database import create_admin_role, prepare_database
 
-console = Console()
 db_app = typer.Typer(help="Migrate the database, add users, see where it stands.", no_args_is_help=True)
 user_app = typer.Typer(help="Login users and the roles they hold.", no_args_is_help=True)
 gold_app = typer.Typer(help="Refresh Gold and check that it equals Silver.", no_args_is_help=True)
@@ -74,13 +73,9 @@ def status() -> None:
 
 @db_app.command("prepare")
 def prepare(
-    superuser_url: Annotated[
-        str, typer.Option(help="URL of a superuser.", envvar="TELESTREAM_SUPERUSER_URL")
-    ],
+    superuser_url: Annotated[str, typer.Option(help="URL of a superuser.", envvar="TELESTREAM_SUPERUSER_URL")],
     name: Annotated[str, typer.Option(help="Database to create or complete.")] = "telestream",
-    owner: Annotated[
-        str, typer.Option(help="Login role that will own it and migrate it.")
-    ] = "telestream_admin",
+    owner: Annotated[str, typer.Option(help="Login role that will own it and migrate it.")] = "telestream_admin",
 ) -> None:
     """Create a database on your own server, with the extensions and rights that migrations need."""
     password = secrets.token_urlsafe(18)
@@ -163,9 +158,7 @@ def score_table(url: str) -> Table:
         for dataset, day, rows_in, refused, *scores in connection.execute(
             "SELECT * FROM quality.score_by_day ORDER BY dataset, day"
         ):
-            table.add_row(
-                dataset, str(day), f"{rows_in:,}", f"{refused:,}", *(str(score) for score in scores)
-            )
+            table.add_row(dataset, str(day), f"{rows_in:,}", f"{refused:,}", *(str(score) for score in scores))
     return table
 
 
@@ -195,9 +188,7 @@ def quality_quarantine() -> None:
 
 @quality_app.command("replay")
 def quality_replay(
-    rule: Annotated[
-        list[str] | None, typer.Option(help="Only records refused by this rule; repeatable.")
-    ] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="Only records refused by this rule; repeatable.")] = None,
 ) -> None:
     """Send quarantined records through again, after a rule or a dimension has been put right; refreshes Gold."""
     table = Table("batch", "rows in", "loaded", "duplicate", "quarantined again", title="Replay")

@@ -25,11 +25,7 @@ def add_user(connection: Connection, name: str, group: str, password: str | None
     with connection.transaction():
         exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
         verb = sql.SQL("ALTER" if exists else "CREATE")
-        connection.execute(
-            sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-                verb, user, sql.Literal(secret)
-            )
-        )
+        connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, user, sql.Literal(secret)))
         connection.execute(sql.SQL("GRANT {} TO {}").format(role, user))
         if group in {"analyst", "api"}:
             # Role settings are not inherited through membership: keep chunk exclusion for this login too.

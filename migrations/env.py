@@ -28,9 +28,7 @@ def is_going_to_head() -> bool:
 def run_online() -> None:
     """Migrate the database of the settings, or the one given by `-x url=…`."""
     url = context.get_x_argument(as_dictionary=True).get("url") or database_url()
-    engine = create_engine(
-        sqlalchemy_url(url), poolclass=pool.NullPool, connect_args={"prepare_threshold": None}
-    )
+    engine = create_engine(sqlalchemy_url(url), poolclass=pool.NullPool, connect_args={"prepare_threshold": None})
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))

@@ -65,12 +65,8 @@ def template_database(superuser_url: str, admin_role: str) -> Iterator[str]:
     migrate.upgrade(url_of(superuser_url, name))
     with _admin(superuser_url) as connection:
         # A template must have no connection, TimescaleDB's scheduler included.
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name))
-        )
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-        )
+        connection.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
     yield name
     drop_database(superuser_url, name)
 

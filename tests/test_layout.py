@@ -50,6 +50,4 @@ def test_compose_publishes_on_loopback_only_and_holds_no_password() -> None:
     for name, service in compose["services"].items():
         assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
         assert "healthcheck" in service, name
-        assert not any(
-            "PASSWORD" in key and not key.endswith("_FILE") for key in service.get("environment", {})
-        ), name
+        assert not any("PASSWORD" in key and not key.endswith("_FILE") for key in service.get("environment", {})), name

@@ -15,9 +15,7 @@ DAY = datetime.date(2026, 3, 1)
 def generated(path: Path, rows: int = 20_000, seed: int = 1, **shares: float) -> Manifest:
     """Write a file of CDRs with defects, the ending of its name gives the format."""
     shares = shares or {"duplicates": 0.02, "late": 0.02, "bad": 0.02}
-    spec = GenerateSpec(
-        rows=rows, day=DAY, seed=seed, format=FileFormat.of(path), cells=50, subscribers=500, **shares
-    )
+    spec = GenerateSpec(rows=rows, day=DAY, seed=seed, format=FileFormat.of(path), cells=50, subscribers=500, **shares)
     return generate_cdr(spec, path)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pyarrow.csv
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from telestream.console import console
 from telestream.db import migrate, rollups
 from telestream.db.cli import quarantine_table, score_table
 from telestream.db.connection import connect, database_url, translated
@@ -25,29 +25,26 @@ from telestream.settings import settings
 from telestream.stack import lifecycle
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-DAY = GenerateSpec(
-    rows=1_000_000, day=datetime.date(2026, 3, 1), seed=1, duplicates=0.01, late=0.01, bad=0.005
-)
-console = Console()
+DAY = GenerateSpec(rows=1_000_000, day=datetime.date(2026, 3, 1), seed=1, duplicates=0.01, late=0.01, bad=0.005)
 
 _TOP: tuple[tuple[str, str], ...] = (
     (
         "Busiest cells by voice traffic (gold.network_kpi_hourly)",
         "SELECT bucket, cell_name, region_code, attempts, asr, acd, ner, drop_rate, erlangs"
-        " FROM gold.network_kpi_hourly WHERE bucket >= '2026-03-01' AND bucket < '2026-03-02'"
+        " FROM gold.network_kpi_hourly WHERE bucket >= '2026-03-01 00:00+00' AND bucket < '2026-03-02 00:00+00' AND cell_key <> 0"
         " ORDER BY erlangs DESC, cell_name LIMIT 5",
     ),
     (
         "Revenue by region and plan (gold.revenue_daily)",
         "SELECT day, region_code, plan_code, sum(events) AS events, round(sum(revenue), 2) AS revenue, currency"
-        " FROM gold.revenue_daily WHERE bucket >= '2026-03-01' AND bucket < '2026-03-02'"
+        " FROM gold.revenue_daily WHERE bucket >= '2026-03-01 00:00+00' AND bucket < '2026-03-02 00:00+00'"
         " GROUP BY day, region_code, plan_code, currency ORDER BY sum(revenue) DESC, 2, 3 LIMIT 5",
     ),
     (
         "Heaviest data users, as surrogates (gold.fact_customer_usage_daily)",
         "SELECT day, subscriber_id, plan_code, events, round((bytes_up + bytes_down) / 1e9, 2) AS gigabytes, charge"
         " FROM gold.fact_customer_usage_daily"
-        " WHERE bucket >= '2026-03-01' AND bucket < '2026-03-02' AND record_type = 'data'"
+        " WHERE bucket >= '2026-03-01 00:00+00' AND bucket < '2026-03-02 00:00+00' AND record_type = 'data'"
         " ORDER BY bytes_up + bytes_down DESC, subscriber_id LIMIT 5",
     ),
 )
@@ -67,9 +64,7 @@ def demo() -> None:
     day = _generated_day()
     with console.status("loading cells, regions and plans"):
         _load_dimensions(day.parent)
-    samples = sorted(
-        str(path) for path in SAMPLES.iterdir() if path.is_file() and path.suffix not in {".md", ".yaml"}
-    )
+    samples = sorted(str(path) for path in SAMPLES.iterdir() if path.is_file() and path.suffix not in {".md", ".yaml"})
     load_files([*samples, str(day)])
     _compare_with_truth(day)
     url = database_url()
@@ -122,9 +117,7 @@ def _compare_with_truth(day: Path) -> None:
     assert row is not None  # an aggregate has one row
     table = Table("", "planted", "found", title="The generated day against its manifest")
     wanted = (truth["rows_in"], truth["good"], truth["duplicates"]["rows"], truth["bad"]["rows"])
-    for name, planted, found in zip(
-        ("rows in", "loaded", "duplicate", "quarantined"), wanted, row, strict=True
-    ):
+    for name, planted, found in zip(("rows in", "loaded", "duplicate", "quarantined"), wanted, row, strict=True):
         table.add_row(name, f"{planted:,}", f"[{'green' if planted == found else 'red'}]{found:,}")
     console.print(table)
     if wanted != tuple(int(value) for value in row):
@@ -135,8 +128,14 @@ def _query_table(connection: psycopg.Connection, title: str, query: str) -> Tabl
     cursor = connection.execute(query)
     table = Table(*(column.name for column in cursor.description or ()), title=title)
     for row in cursor.fetchall():
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*(_shown(value) for value in row))
     return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, datetime.datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    return "" if value is None else str(value)
 
 
 def _next_steps(seconds: float) -> None:

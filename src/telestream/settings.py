@@ -24,9 +24,7 @@ class Settings(BaseSettings):
 
     database_url: str = Field("", description="PostgreSQL URL; empty: the embedded database")
     redis_url: str = Field("", description="Redis URL; empty: the embedded cache")
-    time_zone: str = Field(
-        "UTC", description="operator time zone, sets the day boundaries of Gold at creation"
-    )
+    time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
     vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
     state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"))

@@ -49,9 +49,7 @@ def test_continuous_aggregate_shows_a_late_row_after_its_refresh(connection):
         " WITH NO DATA"
     )
     connection.execute("INSERT INTO probe.fact VALUES ('2026-03-01 10:01+00', 1), ('2026-03-01 10:11+00', 5)")
-    refresh = (
-        "CALL refresh_continuous_aggregate('probe.rollup', '2026-03-01 10:00+00', '2026-03-01 10:05+00')"
-    )
+    refresh = "CALL refresh_continuous_aggregate('probe.rollup', '2026-03-01 10:00+00', '2026-03-01 10:05+00')"
     connection.execute(refresh)
     connection.execute("INSERT INTO probe.fact VALUES ('2026-03-01 10:02+00', 2)")
     rows = "SELECT n FROM probe.rollup ORDER BY bucket"
@@ -147,9 +145,7 @@ def test_second_connection_is_told_who_holds_the_first(community_url):
 
 def test_partman_makes_aligned_partitions(connection):
     connection.execute("CREATE TABLE probe.b (id int8 NOT NULL) PARTITION BY RANGE (id)")
-    connection.execute(
-        "SELECT partman.create_parent('probe.b', 'id', '100', p_premake := 1, p_default_table := false)"
-    )
+    connection.execute("SELECT partman.create_parent('probe.b', 'id', '100', p_premake := 1, p_default_table := false)")
     connection.execute("SELECT partman.create_partition_id('probe.b', ARRAY[700]::bigint[])")
     connection.execute("INSERT INTO probe.b VALUES (799)")
     with pytest.raises(pg.CheckViolation):

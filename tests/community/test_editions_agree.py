@@ -26,11 +26,7 @@ def workload(part: int) -> list[dict[str, Any]]:
     start = datetime.datetime(2026, 3, 28, 22, 0, tzinfo=datetime.UTC)
     rows = []
     for n in range(120):
-        at = (
-            start
-            + datetime.timedelta(minutes=n * 29 + part * 7)
-            - datetime.timedelta(hours=30 * (n % 11 == 0))
-        )
+        at = start + datetime.timedelta(minutes=n * 29 + part * 7) - datetime.timedelta(hours=30 * (n % 11 == 0))
         kind = ("voice", "data", "sms", "mms", "other")[n % 5]
         rows.append(
             cdr(
@@ -42,9 +38,7 @@ def workload(part: int) -> list[dict[str, Any]]:
                 caller=f"+4479{n % 17:08d}",
                 called=f"+4420{n % 7:08d}",
                 cell_id=f"234-15-{n % 6}" if n % 13 else None,
-                disposition=("answered", "busy", "failed", "dropped", "no_answer")[n % 5]
-                if kind == "voice"
-                else None,
+                disposition=("answered", "busy", "failed", "dropped", "no_answer")[n % 5] if kind == "voice" else None,
                 billed_s=n if n % 3 else None,
                 bytes_up=n * 1000 if kind == "data" else None,
                 charge_micro=n * 12_345,
@@ -88,9 +82,7 @@ def run(url: str) -> dict[str, list[tuple[Any, ...]]]:
         return result
 
 
-def test_every_gold_view_is_equal_row_by_row(
-    fresh_community_url: str, database: str, vault_key_file: str
-) -> None:
+def test_every_gold_view_is_equal_row_by_row(fresh_community_url: str, database: str, vault_key_file: str) -> None:
     assert vault_key_file
     migrate.upgrade(fresh_community_url)
     community, apache = run(fresh_community_url), run(database)

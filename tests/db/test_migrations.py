@@ -29,9 +29,7 @@ def state(url: str) -> str:
     """Return the schema as pg_dump writes it, without the data of extensions."""
     dump = [*client_command(ensure_root(print), "pg_dump"), "--schema-only", url]
     lines = subprocess.run(dump, capture_output=True, text=True, check=True).stdout.splitlines()
-    return "\n".join(
-        line for line in lines if line and not line.startswith(("--", "\\restrict", "\\unrestrict"))
-    )
+    return "\n".join(line for line in lines if line and not line.startswith(("--", "\\restrict", "\\unrestrict")))
 
 
 def test_each_revision_goes_up_down_and_up_to_the_same_schema(empty_database: str) -> None:
@@ -125,7 +123,5 @@ def test_landed_revisions_are_frozen() -> None:
     lines = (ROOT / "migrations" / "frozen.sha256").read_text().splitlines()
     frozen = {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
     files = sorted(path for path in VERSIONS.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    actual = {
-        str(path.relative_to(VERSIONS)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
+    actual = {str(path.relative_to(VERSIONS)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     assert actual == frozen

@@ -39,15 +39,13 @@ def test_each_error_rule_refuses_its_record_and_no_other(connection: psycopg.Con
     assert rules == [rule]
     assert reason
     assert record["caller"] == bad["caller"]
-    assert fetch(
-        connection, "SELECT rule, violations FROM quality.rule_result WHERE rule = '" + rule + "'"
-    ) == [(rule, 1)]
+    assert fetch(connection, "SELECT rule, violations FROM quality.rule_result WHERE rule = '" + rule + "'") == [
+        (rule, 1)
+    ]
 
 
 def test_every_rule_with_a_predicate_and_error_severity_is_tested(connection: psycopg.Connection) -> None:
-    rules = fetch(
-        connection, "SELECT rule FROM quality.rule WHERE predicate IS NOT NULL AND severity = 'error'"
-    )
+    rules = fetch(connection, "SELECT rule FROM quality.rule WHERE predicate IS NOT NULL AND severity = 'error'")
     assert {rule for (rule,) in rules} == set(BAD)
 
 
@@ -197,9 +195,7 @@ def test_late_records_are_counted_against_the_watermark_of_their_source(
     assert fetch(connection, "SELECT rows_late FROM ops.batch ORDER BY batch_id") == [(0,), (1,)]
 
 
-def test_replay_sends_repaired_records_through_again(
-    connection: psycopg.Connection, vault_key_file: str
-) -> None:
+def test_replay_sends_repaired_records_through_again(connection: psycopg.Connection, vault_key_file: str) -> None:
     refine(
         connection,
         [cdr(), cdr(native_key="k2", duration_s=4000, billed_s=0), cdr(native_key="k3", bytes_up=-1)],

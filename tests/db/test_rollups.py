@@ -24,9 +24,7 @@ def calls(day: str, count: int = 20, **changes: object) -> list[dict[str, object
     ]
 
 
-def test_gold_equals_silver_after_loads_late_rows_and_duplicates(
-    connection: psycopg.Connection, database: str
-) -> None:
+def test_gold_equals_silver_after_loads_late_rows_and_duplicates(connection: psycopg.Connection, database: str) -> None:
     refine(connection, calls("2026-03-01"))
     rollups.refresh(database)
     assert rollups.check(database) == []
@@ -120,9 +118,7 @@ def test_hot_gold_queries_read_few_chunks(
     for day in ("2026-01-01", "2026-01-20", "2026-02-10", "2026-03-01"):
         refine(connection, calls(day))
     rollups.refresh(database)
-    chunks = connection.execute(
-        "SELECT count(*) FROM public.show_chunks(%s)", (f"rollup.{store}",)
-    ).fetchone()
+    chunks = connection.execute("SELECT count(*) FROM public.show_chunks(%s)", (f"rollup.{store}",)).fetchone()
     assert chunks is not None
     assert chunks[0] >= 4
     plan = "\n".join(
@@ -133,9 +129,7 @@ def test_hot_gold_queries_read_few_chunks(
         ).fetchall()
     )
     scans = [
-        line
-        for line in plan.splitlines()
-        if " Scan " in line and "_chunk" in line and "never executed" not in line
+        line for line in plan.splitlines() if " Scan " in line and "_chunk" in line and "never executed" not in line
     ]
     stored = [line for line in scans if "_hyper_" in line]
     assert 1 <= len(stored) <= 2, plan

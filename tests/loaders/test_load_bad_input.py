@@ -90,9 +90,7 @@ def test_a_database_of_an_older_revision(tmp_path: Path, empty_database: str, va
     load = ("load", "cdr", tmp_path / "day.csv")
     assert_clear_error(telestream(*load, TELESTREAM_DATABASE_URL=empty_database), "telestream db upgrade")
     migrate.upgrade(empty_database, "0003")
-    assert_clear_error(
-        telestream(*load, TELESTREAM_DATABASE_URL=empty_database), "0003", "telestream db upgrade"
-    )
+    assert_clear_error(telestream(*load, TELESTREAM_DATABASE_URL=empty_database), "0003", "telestream db upgrade")
 
 
 def test_no_such_time_zone(database: str) -> None:

@@ -16,9 +16,7 @@ from telestream.loaders.pipeline import CdrLoader
 from telestream.loaders.sources import discover
 
 
-@pytest.mark.parametrize(
-    "name", ["day.csv", "day.csv.gz", "day.csv.zst", "day.jsonl", "day.parquet", "day.avro"]
-)
+@pytest.mark.parametrize("name", ["day.csv", "day.csv.gz", "day.csv.zst", "day.jsonl", "day.parquet", "day.avro"])
 def test_what_was_planted_is_what_is_found(
     name: str, tmp_path: Path, connection: psycopg.Connection, database: str
 ) -> None:
@@ -66,9 +64,7 @@ def test_strict_fails_and_dry_run_touches_nothing(tmp_path: Path, connection: ps
     assert telestream("load", "cdr", "--strict", tmp_path / "day.csv").returncode == 1
 
 
-def test_two_loaders_on_the_same_files_at_once(
-    tmp_path: Path, connection: psycopg.Connection, database: str
-) -> None:
+def test_two_loaders_on_the_same_files_at_once(tmp_path: Path, connection: psycopg.Connection, database: str) -> None:
     truth = generated(tmp_path / "a.csv", rows=60_000)
     shutil.copy(tmp_path / "a.csv", tmp_path / "b.csv")
     paths = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
@@ -84,9 +80,7 @@ def test_two_loaders_on_the_same_files_at_once(
     assert_truth(connection, truth)
 
 
-def test_small_segments_give_the_same_as_one(
-    tmp_path: Path, connection: psycopg.Connection, database: str
-) -> None:
+def test_small_segments_give_the_same_as_one(tmp_path: Path, connection: psycopg.Connection, database: str) -> None:
     truth = generated(tmp_path / "day.csv")
     with CdrLoader(database, segment_bytes=100_000) as loader:
         loader.load(discover([str(tmp_path / "day.csv")]))

@@ -40,9 +40,7 @@ KILL_AFTER = (0, 1, 3, 7)
 
 def digest(connection: psycopg.Connection) -> tuple[object, ...]:
     """Return what must not depend on the way the rows came in."""
-    rows = connection.execute(
-        f"SELECT md5(string_agg(r::text, E'\\n' ORDER BY r::text)), count(*) FROM ({_ROWS}) AS r"
-    )
+    rows = connection.execute(f"SELECT md5(string_agg(r::text, E'\\n' ORDER BY r::text)), count(*) FROM ({_ROWS}) AS r")
     refused = connection.execute(
         "SELECT md5(string_agg(concat_ws('|', line, rules, raw), E'\\n' ORDER BY line)), count(*)"
         " FROM quality.quarantine"
@@ -55,9 +53,7 @@ def day(tmp_path: Path) -> Path:
     return tmp_path / "day.csv"
 
 
-def test_kill_9_again_and_again_then_the_same_command(
-    day: Path, connection: psycopg.Connection, database: str
-) -> None:
+def test_kill_9_again_and_again_then_the_same_command(day: Path, connection: psycopg.Connection, database: str) -> None:
     truth = generated(day, rows=150_000)
 
     def committed() -> int:

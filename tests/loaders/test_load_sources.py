@@ -87,14 +87,10 @@ def test_watching_a_folder(tmp_path: Path, connection: psycopg.Connection) -> No
         output, _ = watcher.communicate(timeout=30)
     assert watcher.returncode == 0
     assert "goes on from here" in output
-    assert connection.execute(
-        "SELECT position FROM ops.watermark WHERE source = %s", (str(folder),)
-    ).fetchone()
+    assert connection.execute("SELECT position FROM ops.watermark WHERE source = %s", (str(folder),)).fetchone()
 
 
-def test_a_layout_the_project_has_never_seen(
-    tmp_path: Path, connection: psycopg.Connection, database: str
-) -> None:
+def test_a_layout_the_project_has_never_seen(tmp_path: Path, connection: psycopg.Connection, database: str) -> None:
     (tmp_path / "mine.yaml").write_text(
         """
 name: acme_switch
@@ -140,9 +136,7 @@ fields:
 @pytest.mark.realdata
 def test_real_mobile_data_cdrs(connection: psycopg.Connection, database: str) -> None:
     folder = (
-        Path(os.environ.get("TELESTREAM_REALDATA", ROOT.parent / "shared" / "data"))
-        / "mobile-data-cdr"
-        / "beijing"
+        Path(os.environ.get("TELESTREAM_REALDATA", ROOT.parent / "shared" / "data")) / "mobile-data-cdr" / "beijing"
     )
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")

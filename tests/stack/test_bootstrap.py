@@ -65,7 +65,5 @@ def test_lock_has_every_dependency_and_a_hash_for_each() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     locked = re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==", lock, flags=re.MULTILINE)
     assert names <= set(locked), "run `make lock`"
-    entries = re.split(
-        r"^(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", lock, flags=re.MULTILINE), flags=re.MULTILINE
-    )
+    entries = re.split(r"^(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", lock, flags=re.MULTILINE), flags=re.MULTILINE)
     assert [entry for entry in entries if entry.strip() and "--hash=sha256:" not in entry] == []

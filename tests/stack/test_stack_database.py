@@ -35,9 +35,7 @@ def test_extensions_are_there_but_pg_cron_is_not(owner_url: str) -> None:
     with psycopg.connect(owner_url) as connection:
         found = connection.execute("SELECT extname, extnamespace::regnamespace::text FROM pg_extension")
         extensions = dict(found.fetchall())
-    assert {"timescaledb", "vector", "pgcrypto", "pg_stat_statements", "cube", "earthdistance"} <= set(
-        extensions
-    )
+    assert {"timescaledb", "vector", "pgcrypto", "pg_stat_statements", "cube", "earthdistance"} <= set(extensions)
     assert extensions["pg_partman"] == "partman"
     assert "pg_cron" not in extensions
 

@@ -20,8 +20,7 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     program.parent.mkdir()
     calls = tmp_path / "calls"
     program.write_text(
-        f"#!/bin/sh\necho call >> {calls}\n"
-        'for target; do :; done\nmkdir "$target/etc" "$target/usr"\nsleep 0.3\n'
+        f'#!/bin/sh\necho call >> {calls}\nfor target; do :; done\nmkdir "$target/etc" "$target/usr"\nsleep 0.3\n'
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")

@@ -120,9 +120,7 @@ def destroy(
 ) -> None:
     """Stop the stack and remove its data; the vault key is kept."""
     if not yes:
-        raise UsageError(
-            "nothing was removed", hint="`telestream stack destroy --yes` removes all data of the stack."
-        )
+        raise UsageError("nothing was removed", hint="`telestream stack destroy --yes` removes all data of the stack.")
     lifecycle.destroy()
     Console(stderr=True).print("stack: data removed", highlight=False)
 

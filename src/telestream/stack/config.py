@@ -43,6 +43,7 @@ random_page_cost = 1.1
 
 wal_level = replica
 wal_compression = lz4
+wal_buffers = 64MB
 max_wal_size = 8GB
 checkpoint_timeout = 15min
 fsync = on

@@ -17,9 +17,7 @@ def create_admin_role(superuser_url: str, role: str, password: str) -> None:
         name = sql.Identifier(role)
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
             connection.execute(sql.SQL("CREATE ROLE {}").format(name))
-        connection.execute(
-            sql.SQL("ALTER ROLE {} LOGIN CREATEROLE PASSWORD {}").format(name, sql.Literal(password))
-        )
+        connection.execute(sql.SQL("ALTER ROLE {} LOGIN CREATEROLE PASSWORD {}").format(name, sql.Literal(password)))
         # Without it a role that creates roles cannot give them objects nor act as them (PostgreSQL 16).
         connection.execute(sql.SQL("ALTER ROLE {} SET createrole_self_grant = 'set, inherit'").format(name))
 
@@ -52,9 +50,7 @@ def prepare_database(superuser_url: str, name: str, owner: str) -> None:
 def _create_partman(connection: psycopg.Connection, owner: str) -> None:
     schema = PARTMAN_SCHEMA
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    connection.execute(
-        sql.SQL("CREATE EXTENSION IF NOT EXISTS pg_partman SCHEMA {}").format(sql.Identifier(schema))
-    )
+    connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS pg_partman SCHEMA {}").format(sql.Identifier(schema)))
     _grant(connection, owner, f"ALL ON SCHEMA {schema}")
     for kind in ("TABLES", "SEQUENCES", "FUNCTIONS", "PROCEDURES"):
         _grant(connection, owner, f"ALL ON ALL {kind} IN SCHEMA {schema}")
@@ -70,6 +66,4 @@ def _connect(url: str, **options: str) -> psycopg.Connection:
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=10, **options)  # type: ignore[arg-type]
     except psycopg.OperationalError as exc:
-        raise DatabaseUnavailableError(
-            "the database server does not answer", detail=str(exc).strip()
-        ) from exc
+        raise DatabaseUnavailableError("the database server does not answer", detail=str(exc).strip()) from exc

@@ -69,9 +69,7 @@ def up(progress: Callable[[str], None] = lambda _: None) -> StackState:
         return state
 
 
-def _start_database(
-    root: Path, paths: StackPaths, state: StackState, progress: Callable[[str], None]
-) -> None:
+def _start_database(root: Path, paths: StackPaths, state: StackState, progress: Callable[[str], None]) -> None:
     progress("starting the database" if paths.data.is_dir() else "creating the database")
     postgres.stop(paths)  # one that was never prepared to its end
     save(state)  # the passwords, before anything depends on them

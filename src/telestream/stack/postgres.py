@@ -77,9 +77,7 @@ def stop(paths: StackPaths) -> bool:
     return True
 
 
-def _run_inside(
-    root: Path, paths: StackPaths, *arguments: str, text: str = ""
-) -> subprocess.CompletedProcess[str]:
+def _run_inside(root: Path, paths: StackPaths, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     command = server_command(root, paths.postgres, *arguments)
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
 

@@ -75,9 +75,7 @@ def client_command(root: Path, program: str) -> list[str]:
     loader = next(root.glob("usr/lib/*/ld-linux*.so.*"), None)
     binary = root / f"usr/lib/postgresql/{POSTGRES_MAJOR}/bin" / program
     if loader is None or not binary.exists():
-        raise StackError(
-            f"the private root has no {program}", hint="Run `telestream stack up`, which builds the root."
-        )
+        raise StackError(f"the private root has no {program}", hint="Run `telestream stack up`, which builds the root.")
     return [str(loader), "--library-path", str(loader.parent), str(binary)]
 
 

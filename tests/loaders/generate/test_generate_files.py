@@ -27,9 +27,7 @@ from telestream.loaders.generate.cdr import Maker
 from telestream.loaders.generate.text import TextRenderer
 
 # More rows than two blocks hold, so that block borders are in the file.
-SPEC = GenerateSpec(
-    rows=40_000, day=date(2026, 3, 3), seed=11, cells=60, subscribers=900, duplicates=0.02, late=0.02
-)
+SPEC = GenerateSpec(rows=40_000, day=date(2026, 3, 3), seed=11, cells=60, subscribers=900, duplicates=0.02, late=0.02)
 BINARY = (FileFormat.PARQUET, FileFormat.AVRO)
 
 
@@ -71,9 +69,7 @@ def parquet_rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("form", [form for form in FileFormat if form != FileFormat.PARQUET])
-def test_every_format_holds_the_same_rows(
-    tmp_path: Path, form: FileFormat, parquet_rows: list[dict[str, Any]]
-) -> None:
+def test_every_format_holds_the_same_rows(tmp_path: Path, form: FileFormat, parquet_rows: list[dict[str, Any]]) -> None:
     assert rows_of(make(tmp_path, form), form) == parquet_rows
 
 
@@ -97,9 +93,7 @@ def test_bytes_stay_the_same_on_every_machine(tmp_path: Path) -> None:
     assert digest == "b2edfd9c89f7ea0e4c47e4b0becdbc395d598793288f96f45ad3dc9c3c0ee144"
 
 
-@pytest.mark.parametrize(
-    "change", [{"seed": 12}, {"day": date(2026, 3, 4)}, {"cells": 61}, {"subscribers": 901}]
-)
+@pytest.mark.parametrize("change", [{"seed": 12}, {"day": date(2026, 3, 4)}, {"cells": 61}, {"subscribers": 901}])
 def test_another_spec_gives_other_rows(tmp_path: Path, change: dict[str, Any]) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

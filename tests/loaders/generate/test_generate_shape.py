@@ -113,9 +113,7 @@ def test_few_subscribers_and_cells_make_most_rows(monday: pa.Table) -> None:
 
 def test_subscribers_have_one_identity_each(monday: pa.Table) -> None:
     data = of_type(monday, "data")
-    identities = set(
-        zip(*(data[name].to_pylist() for name in ("caller", "imsi", "imei", "plan_code")), strict=True)
-    )
+    identities = set(zip(*(data[name].to_pylist() for name in ("caller", "imsi", "imei", "plan_code")), strict=True))
     for column in range(3):
         assert len({identity[column] for identity in identities}) == len(identities)
     for msisdn, imsi, imei, _ in identities:
@@ -172,8 +170,7 @@ def test_cells_are_a_table_that_the_rows_refer_to(monday: pa.Table) -> None:
 
 def test_networks_of_different_seeds_share_hardly_a_cell() -> None:
     ours, theirs = (
-        set(cells(GenerateSpec(rows=1, day=date(2026, 3, 2), seed=seed))["cell_id"].to_pylist())
-        for seed in (1, 2)
+        set(cells(GenerateSpec(rows=1, day=date(2026, 3, 2), seed=seed))["cell_id"].to_pylist()) for seed in (1, 2)
     )
     assert len(ours & theirs) < 0.01 * len(ours)
 

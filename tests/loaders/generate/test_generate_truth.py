@@ -16,9 +16,7 @@ from telestream.loaders.generate import BadKind, GenerateSpec, Manifest, Totals,
 
 DAY = date(2026, 3, 2)
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
-SPEC = GenerateSpec(
-    rows=20_000, day=DAY, seed=7, cells=50, subscribers=500, duplicates=0.02, late=0.03, bad=0.01
-)
+SPEC = GenerateSpec(rows=20_000, day=DAY, seed=7, cells=50, subscribers=500, duplicates=0.02, late=0.03, bad=0.01)
 COLUMNS = [
     "source_system", "native_key", "leg", "record_type", "direction", "caller", "called", "imsi", "imei",
     "started_at", "answered_at", "ended_at", "duration_s", "billed_s", "bytes_up", "bytes_down", "cell_id",
@@ -67,9 +65,7 @@ def judge(raw: bytes) -> tuple[list[BadKind], dict[str, str]]:
         wrong.append(BadKind.YEAR_2036)
     if ended and ended < started:
         wrong.append(BadKind.ENDED_BEFORE_STARTED)
-    elif (
-        ended and row["duration_s"] and abs(int(row["duration_s"]) - (ended - started).total_seconds()) > 600
-    ):
+    elif ended and row["duration_s"] and abs(int(row["duration_s"]) - (ended - started).total_seconds()) > 600:
         wrong.append(BadKind.DURATION_DISAGREES)
     if min(int(row["bytes_up"] or 0), int(row["bytes_down"] or 0)) < 0:
         wrong.append(BadKind.NEGATIVE_BYTES)
@@ -103,9 +99,7 @@ def totals(rows: list[Line]) -> Totals:
         return sum(int(line.row[name] or 0) for line in rows)
 
     charge = sum((Decimal(line.row["charge"]) for line in rows), Decimal())
-    return Totals(
-        len(rows), total("billed_s"), total("bytes_up"), total("bytes_down"), int(charge * 1_000_000)
-    )
+    return Totals(len(rows), total("billed_s"), total("bytes_up"), total("bytes_down"), int(charge * 1_000_000))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ SELECT
     r.region_code,
     f.technology,
     p.plan_code,
-    f.charge_micro / 1000000.0 AS charge,
+    f.charge_micro * 0.000001 AS charge,
     f.currency,
     f.disposition,
     f.is_roaming,

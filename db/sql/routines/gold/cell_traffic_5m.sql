@@ -14,7 +14,7 @@ SELECT
     t.seconds,
     t.bytes_up,
     t.bytes_down,
-    t.charge_micro / 1000000.0 AS charge,
+    t.charge_micro * 0.000001 AS charge,
     t.currency,
     t.cell_key,
     t.region_key

@@ -11,7 +11,7 @@ SELECT
     u.seconds,
     u.bytes_up,
     u.bytes_down,
-    u.charge_micro / 1000000.0 AS charge,
+    u.charge_micro * 0.000001 AS charge,
     u.currency,
     u.bucket,
     u.plan_key

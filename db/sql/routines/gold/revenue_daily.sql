@@ -8,7 +8,7 @@ SELECT
     p.plan_code,
     v.record_type,
     v.events,
-    v.charge_micro / 1000000.0 AS revenue,
+    v.charge_micro * 0.000001 AS revenue,
     v.currency,
     v.bucket,
     v.region_key,

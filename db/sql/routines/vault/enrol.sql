@@ -8,8 +8,6 @@ RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
-SET enable_nestloop = off
-SET enable_mergejoin = off
 AS $$
 DECLARE
     v_pads record;
@@ -18,6 +16,8 @@ BEGIN
     IF to_regclass('pg_temp._identity') IS NULL THEN
         CREATE TEMPORARY TABLE _identity (identity text NOT NULL, subscriber_id bigint NOT NULL);
         CREATE TEMPORARY TABLE _identity_token (identity text NOT NULL, token bytea NOT NULL);
+        -- All the planner must know is that identities are distinct: a small sample says so.
+        ALTER TABLE pg_temp._identity ALTER COLUMN identity SET STATISTICS 10;
     ELSIF EXISTS (
         SELECT FROM pg_class AS c
         WHERE c.oid IN ('pg_temp._identity'::regclass, 'pg_temp._identity_token'::regclass)
@@ -35,7 +35,11 @@ BEGIN
     FROM (
         SELECT DISTINCT i.identity FROM unnest(p_identities) AS i (identity) WHERE i.identity IS NOT NULL
     ) AS u;
-    ANALYZE pg_temp._identity_token;
+
+    INSERT INTO pg_temp._identity (identity, subscriber_id)
+    SELECT t.identity, s.subscriber_id
+    FROM pg_temp._identity_token AS t
+    INNER JOIN vault.subscriber AS s ON t.token = s.token;
 
     INSERT INTO vault.subscriber (token, key_id, identity_encrypted)
     SELECT
@@ -44,16 +48,18 @@ BEGIN
             convert_to(t.identity, 'UTF8'), v_pads.p_cipher_key, substring(t.token FROM 1 FOR 16), 'aes-cbc'
         )
     FROM pg_temp._identity_token AS t
-    WHERE NOT EXISTS (SELECT FROM vault.subscriber AS s WHERE s.token = t.token)
+    WHERE NOT EXISTS (SELECT FROM pg_temp._identity AS i WHERE i.identity = t.identity)
     ORDER BY t.token
     ON CONFLICT (token) DO NOTHING;
     GET DIAGNOSTICS v_new = ROW_COUNT;
 
+    -- Those just made, and those another session made meanwhile.
     INSERT INTO pg_temp._identity (identity, subscriber_id)
     SELECT t.identity, s.subscriber_id
     FROM pg_temp._identity_token AS t
-    INNER JOIN vault.subscriber AS s ON t.token = s.token;
-    ANALYZE pg_temp._identity;
+    INNER JOIN vault.subscriber AS s ON t.token = s.token
+    WHERE NOT EXISTS (SELECT FROM pg_temp._identity AS i WHERE i.identity = t.identity);
+    ANALYZE pg_temp._identity (identity);
     RETURN v_new;
 END
 $$;

@@ -1,0 +1,1 @@
+"""Batch loading: discover, parse, map, copy, refine."""
