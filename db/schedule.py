@@ -9,6 +9,12 @@ from telestream.db.edition import edition
 _JOBS = (
     ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
     ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),
+    # pg_cron keeps a row for each run and never removes one.
+    (
+        "telestream prune",
+        "27 2 * * *",
+        "DELETE FROM cron.job_run_details WHERE end_time < pg_catalog.now() - interval '7 days'",
+    ),
 )
 
 
@@ -32,7 +38,7 @@ def schedule(connection: Connection) -> str:
         return "timescaledb jobs"
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
     if row is None or not row[0]:
-        return "nothing: pg_cron is not installed in this database; run the two statements from outside"
+        return "nothing: pg_cron is not installed in this database; call rollup.refresh_pending() and ops.maintain() from outside"
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))
     return "pg_cron"

@@ -8,6 +8,14 @@ from psycopg import sql
 from telestream.errors import DatabaseUnavailableError
 
 PARTMAN_SCHEMA = "partman"
+GROUP_ROLES = (
+    "telestream_owner",
+    "telestream_loader",
+    "telestream_consumer",
+    "telestream_api",
+    "telestream_analyst",
+    "telestream_privacy",
+)
 _EXTENSIONS = ("timescaledb", "vector", "pgcrypto", "pg_stat_statements", "cube", "earthdistance")
 
 
@@ -20,6 +28,18 @@ def create_admin_role(superuser_url: str, role: str, password: str) -> None:
         connection.execute(sql.SQL("ALTER ROLE {} LOGIN CREATEROLE PASSWORD {}").format(name, sql.Literal(password)))
         # Without it a role that creates roles cannot give them objects nor act as them (PostgreSQL 16).
         connection.execute(sql.SQL("ALTER ROLE {} SET createrole_self_grant = 'set, inherit'").format(name))
+
+
+def _lend_group_roles(connection: psycopg.Connection, owner: str) -> None:
+    """Let the owner grant and act as our group roles where another database of the server has made them."""
+    for (role,) in connection.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(GROUP_ROLES)]
+    ).fetchall():
+        connection.execute(
+            sql.SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE").format(
+                sql.Identifier(role), sql.Identifier(owner)
+            )
+        )
 
 
 def prepare_database(superuser_url: str, name: str, owner: str) -> None:
@@ -35,6 +55,7 @@ def prepare_database(superuser_url: str, name: str, owner: str) -> None:
             connection.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner))
             )
+        _lend_group_roles(connection, owner)
     with _connect(superuser_url, dbname=name) as connection, connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
         for extension in _EXTENSIONS:
