@@ -38,7 +38,7 @@ def schedule(connection: Connection) -> str:
         return "timescaledb jobs"
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
     if row is None or not row[0]:
-        return "nothing: pg_cron is not installed in this database; call rollup.refresh_pending() and ops.maintain() from outside"
+        return "nothing: pg_cron is not in this database; call rollup.refresh_pending() and ops.maintain() from outside"
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))
     return "pg_cron"

@@ -38,4 +38,4 @@ def _read(source: Source, profile: Profile | None) -> FileResult:
     for segment in open_segments(source, chosen):
         rejected = segment.rejects.num_rows
         counts += Counts(segment.rows_in, segment.table.num_rows, 0, rejected)
-    return FileResult(source.uri, "readable", chosen.name, counts)
+    return FileResult(source.uri, "readable", chosen.name, counts, rows_now=counts.rows_in)

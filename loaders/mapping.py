@@ -132,7 +132,7 @@ class Mapper:
             return False
         if self._profile.numbers is not None and name in ("caller", "called"):
             return False
-        return self._schema.field(rule.column).type == pa.string()
+        return bool(self._schema.field(rule.column).type == pa.string())
 
     def _compute(self, name: str, rule: Rule) -> None:
         origin = identifier(rule.column) if rule.column is not None else f"({rule.expr})"

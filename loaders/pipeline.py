@@ -33,6 +33,8 @@ class FileResult:
     profile: str = ""
     counts: Counts = field(default_factory=Counts)
     seconds: float = 0.0
+    rows_now: int = 0
+    """Records committed by this run, not by one that was interrupted before."""
     note: str = ""
     error: TelestreamError | None = None
 
@@ -57,7 +59,7 @@ class _OpenFile:
     content_hash: str
     profile: Profile
     started: float
-    futures: list[Future[None]]
+    futures: list[Future[int]]
 
 
 class CdrLoader:
@@ -192,19 +194,19 @@ class CdrLoader:
                 break
             file.futures.append(self._pool.submit(self._commit, committer, file, segment))
 
-    def _commit(self, committer: Committer, file: _OpenFile, segment: Segment) -> None:
+    def _commit(self, committer: Committer, file: _OpenFile, segment: Segment) -> int:
         try:
             counts = committer.commit(file.record.file_id, file.profile.promises, segment)
         finally:
             self._idle.put(committer)
         self._hooks.advanced(file.source, segment, counts)
+        return counts.rows_in
 
     def _close(self, file: _OpenFile) -> FileResult:
         """Wait for the segments of a file and note that it is complete."""
         wait(file.futures)
         try:
-            for future in file.futures:
-                future.result()
+            rows_now = sum(future.result() for future in file.futures)
             self.ledger.finish(file.record.file_id)
         except TelestreamError as exc:
             if exc.transient:
@@ -213,6 +215,7 @@ class CdrLoader:
             result = FileResult(file.source.uri, "failed", file.profile.name, counts, error=exc)
         else:
             result = self._known(file.source, file.record, "loaded", file.started)
+            result.rows_now = rows_now
         self.ledger.unlock(file.content_hash)
         self._hooks.finished(result)
         return result
@@ -227,5 +230,5 @@ class CdrLoader:
             record.profile,
             self.ledger.counts(record.file_id),
             time.monotonic() - started,
-            note,
+            note=note,
         )

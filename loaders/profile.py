@@ -228,13 +228,19 @@ class Profile(_Strict):
         if isinstance(self.columns, list):
             return {len(self.columns): self.columns}
         if isinstance(self.columns, dict):
-            return {count: names for count, names in self.columns.items() if isinstance(count, int)}
+            return {
+                count: names
+                for count, names in self.columns.items()
+                if isinstance(count, int) and isinstance(names, list)
+            }
         return {}
 
     def json_paths(self) -> dict[str, str]:
         """Return the JSON paths of the columns that a JSON lines profile names."""
         if isinstance(self.columns, dict):
-            return {name: path for name, path in self.columns.items() if isinstance(name, str)}
+            return {
+                name: path for name, path in self.columns.items() if isinstance(name, str) and isinstance(path, str)
+            }
         return {name: f'$."{name}"' for name in self.columns or []}
 
     def rules(self) -> dict[str, Rule]:
@@ -428,7 +434,13 @@ def _problem(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        model = {"dialect": Dialect, "numbers": Numbers, "sniff": Sniff, "fields": Rule, "extras": Rule}
+        model: dict[Any, type[BaseModel]] = {
+            "dialect": Dialect,
+            "numbers": Numbers,
+            "sniff": Sniff,
+            "fields": Rule,
+            "extras": Rule,
+        }
         known = model.get(error["loc"][0], Profile) if len(error["loc"]) > 1 else Profile
         message = f"unknown key{_nearest(str(error['loc'][-1]), set(known.model_fields))}"
     return f"{place}: {message}" if place else message

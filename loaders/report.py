@@ -88,8 +88,7 @@ def load_table(results: Sequence[FileResult]) -> Table:
     for result in results:
         counts = result.counts
         # The rate of a small file is the cost of a transaction.
-        is_telling = result.outcome in {"loaded", "readable"} and counts.rows_in >= 10_000
-        rate = f"{counts.rows_in / result.seconds:,.0f}" if is_telling else ""
+        rate = f"{result.rows_now / result.seconds:,.0f}" if result.rows_now >= 10_000 else ""
         table.add_row(
             escape(result.uri.rpartition("/")[2]), result.profile, f"[{_COLOURS[result.outcome]}]{result.outcome}",
             *(f"{value:,}" for value in (counts.rows_in, counts.loaded, counts.duplicate, counts.quarantined)), rate,

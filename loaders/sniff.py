@@ -130,11 +130,11 @@ def assess(source: Source, profile: Profile) -> Refusal | None:
 def refused_lines(source: Source, profile: Profile) -> Iterator[RejectedLines]:
     """Yield all lines that hold data, or records as JSON, of a file that is refused as a whole."""
     if profile.format in ("parquet", "avro"):
-        records = (ParquetRecords if profile.format == "parquet" else AvroRecords)(source, profile)
         first = 0
-        while found := records.raw_text(first, range(first + 1, first + LINES_PER_BATCH + 1)):
-            yield RejectedLines(list(found), list(found.values()))
-            first += LINES_PER_BATCH
+        with closing((ParquetRecords if profile.format == "parquet" else AvroRecords)(source, profile)) as records:
+            while found := records.raw_text(first, range(first + 1, first + LINES_PER_BATCH + 1)):
+                yield RejectedLines(list(found), list(found.values()))
+                first += LINES_PER_BATCH
         return
     numbers: list[int] = []
     texts: list[str] = []
@@ -172,7 +172,8 @@ def _look_at(source: Source) -> _Look:
             return _Look("parquet", pq.read_schema(raw).names, [])
     if head.startswith(AVRO_MAGIC):
         schema = fastavro.block_reader(io.BytesIO(head)).writer_schema
-        return _Look("avro", [field["name"] for field in schema.get("fields", [])], [])
+        fields = schema.get("fields", []) if isinstance(schema, dict) else []
+        return _Look("avro", [field["name"] for field in fields], [])
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = head.decode("utf-16", "replace")
     else:

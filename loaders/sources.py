@@ -366,7 +366,9 @@ def _file_system(uri: str) -> Any:
     protocol = uri.partition("://")[0]
     if protocol != "s3":
         raise UsageError(f"{uri}: {protocol}:// is not supported", hint="Use a local path or s3://bucket/prefix.")
-    return fsspec.filesystem("s3", endpoint_url=os.environ.get("AWS_ENDPOINT_URL") or None)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL") or None
+    # Without its cache of listings: others write there while we watch.
+    return fsspec.filesystem("s3", endpoint_url=endpoint, use_listings_cache=False)
 
 
 def _remote_error(uri: str, exc: Exception) -> TelestreamError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import fastavro
 import pyarrow as pa
@@ -71,7 +72,9 @@ class AvroRecords:
                 raw.seek(self._body - _SYNC_BYTES)
                 sync = raw.read(_SYNC_BYTES)
             except Exception as exc:  # fastavro raises whatever its decoders do
-                raise _damaged(source, 0, exc) from exc
+                raise SourceError(
+                    f"{source.uri}: the Avro header is damaged", detail=f"{type(exc).__name__}: {exc}."
+                ) from exc
         schema = json.loads(metadata["avro.schema"])
         self._header = _header(metadata | {"avro.schema": json.dumps(_without_time_types(schema))}, sync)
         fields = {field["name"]: field["type"] for field in schema.get("fields", [])}
@@ -88,22 +91,28 @@ class AvroRecords:
             return None
         return pa.table([_array(records, name, column) for name, column in self._columns.items()], schema=self.schema)
 
+    def close(self) -> None:
+        """Close the file."""
+        self._records.close()
+
     def skip_to(self, record: int) -> None:
         """Go on at a record, counted from 0; the blocks before are not decoded."""
+        self._records.close()
         self._records = self._from(record)
 
     def raw_text(self, first: int, lines: Collection[int]) -> dict[int, str]:
         """Return records as JSON by their number from 1."""
         last, wanted = max(lines), set(lines)
         found: dict[int, str] = {}
-        for number, record in enumerate(self._from(first), start=first + 1):
-            if number in wanted:
-                found[number] = as_json(record)
-            if number >= last:
-                break
+        with closing(self._from(first)) as records:
+            for number, record in enumerate(records, start=first + 1):
+                if number in wanted:
+                    found[number] = as_json(record)
+                if number >= last:
+                    break
         return found
 
-    def _from(self, record: int) -> Iterator[dict[str, Any]]:
+    def _from(self, record: int) -> Generator[dict[str, Any]]:
         """Yield the records from one on, beginning at the nearest block before it whose place is known."""
         known = max(place for place in self._offsets if place <= record)
         offset, block_number = self._offsets[known]
@@ -111,16 +120,16 @@ class AvroRecords:
             raw.seek(offset)
             position = known
             try:
-                for block in fastavro.block_reader(_Joined(self._header, raw, offset)):
-                    block_number += 1
-                    self._offsets[position] = (block.offset, block_number - 1)
+                for block in fastavro.block_reader(cast(BinaryIO, _Joined(self._header, raw, offset))):
+                    self._offsets[position] = (block.offset, block_number)
                     if position + block.num_records > record:
                         yield from islice(block, max(record - position, 0), None)
                     position += block.num_records
+                    block_number += 1
             except GeneratorExit:
                 raise
             except Exception as exc:  # fastavro raises whatever its decoders do
-                raise _damaged(self._source, block_number, exc) from exc
+                raise _damaged(self._source, block_number + 1, exc) from exc
 
 
 class _Joined(io.RawIOBase):

@@ -75,7 +75,11 @@ class LineStream:
 
     def __init__(self, source: Source, encoding: str) -> None:
         self._content = source.content()
-        head = self._content.read_fully(4)
+        try:
+            head = self._content.read_fully(4)
+        except BaseException:
+            self._content.close()
+            raise
         # A byte order mark is more certain than the profile, which is written for many files.
         if head.startswith(_UTF16_MARKS):
             encoding = "utf-16"

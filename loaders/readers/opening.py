@@ -56,10 +56,10 @@ def _segments(
             f"profile {profile.name}: reads {profile.format}, the file is not that",
             hint="See which profile fits: telestream profiles test FILE.",
         )
-    if profile.format == "parquet":
-        yield from record_segments(ParquetRecords(source, profile), profile, done, segment_bytes)
-    elif profile.format == "avro":
-        yield from record_segments(AvroRecords(source, profile), profile, done, segment_bytes)
+    if container != "text":
+        records = (ParquetRecords if container == "parquet" else AvroRecords)(source, profile)
+        with closing(records):
+            yield from record_segments(records, profile, done, segment_bytes)
     else:
         with closing(LineStream(source, profile.dialect.encoding)) as stream:
             parser = delimited_parser(source, profile, stream) if profile.format == "csv" else JsonLinesParser(profile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,11 +23,13 @@ class ParquetRecords:
 
     def __init__(self, source: Source, profile: Profile) -> None:
         self._source = source
-        self._file = _open(source)
-        given = self._file.schema_arrow.names
+        with source.open() as raw:
+            given = _open(source, raw).schema_arrow.names
         columns = required_columns(profile, given)
         self._columns = [name for name in columns if name in given]
         self._absent = [name for name in columns if name not in given]
+        self._raw = source.open()
+        self._file = _open(source, self._raw)
         present = pa.schema([self._file.schema_arrow.field(name) for name in self._columns])
         self.schema = pa.schema([*plain_schema(present), *(pa.field(name, pa.string()) for name in self._absent)])
         self._batches = _batches(self._file, 0, self._columns)
@@ -53,15 +56,19 @@ class ParquetRecords:
         """Return records as JSON by their number from 1."""
         found: dict[int, str] = {}
         number, last = first + 1, max(lines)
-        file = _open(self._source)
-        for batch in _batches(file, first, None):
-            for line in lines:
-                if number <= line < number + batch.num_rows:
-                    found[line] = as_json(batch.slice(line - number, 1).to_pylist()[0])
-            number += batch.num_rows
-            if number > last:
-                break
+        with self._source.open() as raw:
+            for batch in _batches(_open(self._source, raw), first, None):
+                for line in lines:
+                    if number <= line < number + batch.num_rows:
+                        found[line] = as_json(batch.slice(line - number, 1).to_pylist()[0])
+                number += batch.num_rows
+                if number > last:
+                    break
         return found
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
 
     def _next(self) -> pa.Table | None:
         batch = next(self._batches, None)
@@ -73,10 +80,10 @@ class ParquetRecords:
         return table
 
 
-def _open(source: Source) -> pq.ParquetFile:
+def _open(source: Source, raw: BinaryIO) -> pq.ParquetFile:
     with reading(source.uri):
         try:
-            return pq.ParquetFile(source.open(), buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
+            return pq.ParquetFile(raw, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False)
         except pa.ArrowException as exc:
             raise SourceError(
                 f"{source.uri}: the Parquet file is incomplete or damaged",

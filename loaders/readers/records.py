@@ -31,7 +31,13 @@ class RecordFile(Protocol):
         """Go on at a record, counted from 0, that has not been read yet."""
 
     def raw_text(self, first: int, lines: Collection[int]) -> dict[int, str]:
-        """Return records as JSON by their number from 1; `first` is the index of one at or before them."""
+        """Return records as JSON by their number from 1; `first` is the index of one at or before them.
+
+        Works after `close` too.
+        """
+
+    def close(self) -> None:
+        """Close the file."""
 
 
 def record_segments(

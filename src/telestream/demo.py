@@ -31,7 +31,8 @@ _TOP: tuple[tuple[str, str], ...] = (
     (
         "Busiest cells by voice traffic (gold.network_kpi_hourly)",
         "SELECT bucket, cell_name, region_code, attempts, asr, acd, ner, drop_rate, erlangs"
-        " FROM gold.network_kpi_hourly WHERE bucket >= '2026-03-01 00:00+00' AND bucket < '2026-03-02 00:00+00' AND cell_key <> 0"
+        " FROM gold.network_kpi_hourly"
+        " WHERE bucket >= '2026-03-01 00:00+00' AND bucket < '2026-03-02 00:00+00' AND cell_key <> 0"
         " ORDER BY erlangs DESC, cell_name LIMIT 5",
     ),
     (

@@ -50,7 +50,7 @@ def settings() -> Settings:
         UsageError: a variable has a value that cannot be used; all problems are named at once.
     """
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as exc:
         problems = "; ".join(
             f"TELESTREAM_{'.'.join(str(part) for part in error['loc']).upper()}: "

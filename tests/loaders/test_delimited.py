@@ -199,7 +199,7 @@ def test_resuming_skips_what_is_done(tmp_path: Path) -> None:
     profile = profile_of(dialect=dialect, columns=None)
     for content in (data, gzip.compress(data)):
         every = read_bytes(tmp_path, content, profile, segment_bytes=500).segments
-        for kept in ([1], [1, 2, 3], [2, 4], [number for number in range(1, len(every) + 1)]):
+        for kept in ([1], [1, 2, 3], [2, 4], list(range(1, len(every) + 1))):
             done = {number: DoneSegment(every[number - 1].end, every[number - 1].next_line) for number in kept}
             again = read_bytes(tmp_path, content, profile, segment_bytes=500, resume=done).segments
             expected = [segment for segment in every if segment.number not in done]

@@ -257,9 +257,7 @@ def test_numbers_without_a_prefix(tmp_path: Path) -> None:
 def test_expressions(tmp_path: Path) -> None:
     assert value(tmp_path, "caller", {"expr": "upper(key) || note"}, "y") == "Xy"
     assert value(tmp_path, "duration_s", {"expr": "length(note) * 2"}, "abc") == 6
-    assert value(tmp_path, "started_at", {"expr": "note || ' 00:00'"}, "2026-03-01") == datetime(
-        2026, 3, 1, tzinfo=UTC
-    )
+    assert value(tmp_path, "started_at", {"expr": "note || ' 00:00'"}, "2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)
     # An expression that fails on one record refuses that record.
     assert "the expression fails" in reason(tmp_path, "duration_s", {"expr": "CAST(note AS INTEGER) + 1"}, "x")
     assert "cannot read 'abc'" in reason(tmp_path, "duration_s", {"expr": "note"}, "abc")
@@ -291,8 +289,7 @@ def test_several_faults_are_one_refusal(tmp_path: Path) -> None:
     found = read_bytes(tmp_path, b"1,1\nx,y\n2,2\n", profile)
     assert list(found.rows) == [1, 3]
     assert found.rejects[2]["reason"] == (
-        "duration_s: cannot read 'x' as a whole number; "
-        "charge: cannot read 'y' as an amount with at most six decimals"
+        "duration_s: cannot read 'x' as a whole number; charge: cannot read 'y' as an amount with at most six decimals"
     )
     assert found.rejects[2]["field"] == "duration_s"
 
