@@ -52,6 +52,7 @@ def commands(path: Path, program: str) -> Iterator[list[str]]:
         if (match := _COMMAND.match(line)) is None or match[1] != program:
             continue
         lexer = shlex.shlex(line[match.end(1) :], posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
         lexer.commenters = "#"
         arguments = []
         for token in lexer:

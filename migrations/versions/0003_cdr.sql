@@ -296,7 +296,7 @@ INSERT INTO quality.rule (dataset, rule, dimension, severity, predicate, message
 ('cdr', 'encoding', 'validity', 'error', NULL, 'the line is not in the encoding of its profile'),
 ('cdr', 'json', 'validity', 'error', NULL, 'the line is not a JSON object'),
 ('cdr', 'unbalanced_quote', 'validity', 'error', NULL, 'a quote is opened and not closed'),
-('cdr', 'carriage_return', 'validity', 'error', NULL, 'the line holds a carriage return that does not end it'),
+('cdr', 'carriage_return', 'validity', 'error', NULL, 'a carriage return stands inside the line'),
 ('cdr', 'line_too_long', 'validity', 'error', NULL, 'the line is longer than a line may be'),
 ('cdr', 'file_refused', 'validity', 'error', NULL, 'the whole file was refused'),
 ('cdr', 'duplicate', 'uniqueness', 'warning', NULL, 'the CDR is already in Silver or earlier in the batch'),
