@@ -116,7 +116,8 @@ def user_add(
 @gold_app.command("refresh")
 def gold_refresh() -> None:
     """Refresh exactly the buckets that loads have touched."""
-    console.print(f"{rollups.refresh(database_url()):,} touched buckets refreshed")
+    buckets = rollups.refresh(database_url())
+    console.print(rollups.LEFT_TO_JOB if buckets is None else f"{buckets:,} touched buckets refreshed")
 
 
 @gold_app.command("check")

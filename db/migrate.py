@@ -9,7 +9,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from telestream.db.connection import Connection, connect, translated
-from telestream.errors import SchemaOutdatedError
+from telestream.errors import SchemaOutdatedError, UsageError
+from telestream.settings import settings
 
 # The repository: migrations are state of a deployment and are not shipped inside the package.
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,4 +61,16 @@ def require_head(connection: Connection) -> None:
             "the database has another revision than this version needs",
             detail=f"It is at {have or 'none'}, and {want} is needed.",
             hint="Run `telestream db upgrade` (or `alembic upgrade head`), then this command again.",
+        )
+
+
+def require_time_zone(connection: Connection) -> None:
+    """Raise UsageError unless this process and the database have the same operator time zone."""
+    row = connection.execute("SELECT value FROM ops.setting WHERE name = 'time_zone'").fetchone()
+    have = None if row is None else str(row[0])
+    if have != settings().time_zone:
+        raise UsageError(
+            "this process has another operator time zone than the database",
+            detail=f"TELESTREAM_TIME_ZONE is {settings().time_zone}, the days of Gold are those of {have}.",
+            hint=f"Set TELESTREAM_TIME_ZONE={have}; the database's is fixed once it is migrated.",
         )

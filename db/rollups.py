@@ -11,23 +11,27 @@ from typing import Any
 from telestream.db.connection import Connection, connect, translated
 from telestream.db.edition import edition
 
+LEFT_TO_JOB = "Gold is left to the scheduled job (telestream db schedule): this user does not own the rollups"
 # Rollups that read Silver itself; the others are built on the first of them.
 _ROOTS = "SELECT rollup_name FROM rollup.definition WHERE source LIKE 'silver.%' ORDER BY position"
 _DEPENDENT = "SELECT rollup_name FROM rollup.definition WHERE source LIKE 'rollup.%' ORDER BY position"
 
 
-def refresh(url: str, *, workers: int = 2) -> int:
+def refresh(url: str, *, workers: int = 2) -> int | None:
     """Refresh exactly the touched buckets of every rollup.
 
     On the Apache edition the rollups over Silver are refreshed `workers` at a time, each in one
     transaction; on the community edition the server's own procedure does it.
 
     Returns:
-        The number of buckets that were marked.
+        The number of buckets that were marked; None where only the scheduled job may refresh: on the
+        community edition that takes the owner of the rollups.
     """
     with translated(url), connect(url, autocommit=True) as connection:
         marked = int(_scalar(connection, "SELECT count(DISTINCT (rollup_name, bucket)) FROM rollup.pending"))
         if edition(connection) == "community":
+            if not _scalar(connection, "SELECT pg_has_role('telestream_owner', 'SET')"):
+                return None
             connection.execute("SET ROLE telestream_owner")
             connection.execute("CALL rollup.refresh_pending()")
             return marked

@@ -83,7 +83,9 @@ def load_files(
     if refresh:
         started = time.monotonic()
         buckets = rollups.refresh(database_url())
-        if buckets:
+        if buckets is None:
+            console.print(rollups.LEFT_TO_JOB)
+        elif buckets:
             console.print(f"Gold: {buckets:,} touched buckets refreshed in {time.monotonic() - started:.1f} s")
     if results and all(result.outcome.startswith("already") for result in results):
         console.print("all files are known by their content: nothing was changed")

@@ -76,16 +76,26 @@ class Ledger:
         return None if row is None else FileRecord(*row)
 
     def register(
-        self, content_hash: str, uri: str, size: int, profile: str, profile_hash: str, segment_size: int
+        self, content_hash: str, source: Source, profile: str, profile_hash: str, segment_size: int
     ) -> FileRecord:
         """Note a file as loading; a file refused before may come again with another profile."""
         self._connection.execute(
             "INSERT INTO ops.source_file AS f"
-            " (dataset, content_hash, uri, size_bytes, profile, profile_hash, segment_size, code_version)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+            " (dataset, content_hash, uri, size_bytes, modified_at, profile, profile_hash, segment_size,"
+            " code_version) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (dataset, content_hash) DO UPDATE SET status = 'loading', reason = NULL,"
             " profile = excluded.profile, profile_hash = excluded.profile_hash WHERE f.status = 'refused'",
-            (self._dataset, content_hash, uri, size, profile, profile_hash, segment_size, __version__),
+            (
+                self._dataset,
+                content_hash,
+                source.uri,
+                source.size,
+                source.modified_at,
+                profile,
+                profile_hash,
+                segment_size,
+                __version__,
+            ),
         )
         record = self.find(content_hash)
         assert record is not None  # the statement above has just made sure of it
@@ -129,7 +139,7 @@ class Ledger:
         """Say whether this very file, unchanged since, has been taken or refused."""
         row = self._connection.execute(
             "SELECT 1 FROM ops.source_file WHERE dataset = %s AND uri = %s AND size_bytes = %s"
-            " AND status <> 'loading' AND started_at > %s",
+            " AND status <> 'loading' AND modified_at = %s",
             (self._dataset, source.uri, source.size, source.modified_at),
         ).fetchone()
         return row is not None

@@ -34,6 +34,7 @@ Lines = npt.NDArray[np.int64]
 # One thread needs the least CPU per row, and the other core belongs to the database.
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "128MB"}
 _SHOWN_CHARACTERS = 40
+_SPACES = " \t"
 _AMOUNT = pa.decimal128(18, 6)
 _MILLION = pa.scalar(1_000_000, pa.decimal128(7, 0))
 _TIME = ARROW_TYPES["time"]
@@ -208,7 +209,7 @@ class Mapper:
             text = origin
             if field.sql_type != "VARCHAR":
                 text = f"CAST({f'to_json({origin})' if field.name == 'extras' else origin} AS VARCHAR)"
-            origin = f"nullif(trim({text}), '')"
+            origin = f"nullif(trim({text}, {literal(_SPACES)}), '')"
         for null in field.rule.nulls:
             text = f"CAST({literal(null)} AS {field.sql_type})" if typed else literal(null)
             origin = f"nullif({origin}, {text})"
@@ -245,7 +246,14 @@ def mapper_for(profile: Profile, schema: pa.Schema) -> Mapper:
 
 
 def sandbox(zone: str) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB that sees nothing but the tables it is handed; local times are in `zone`."""
+    """Return this thread's DuckDB for a time zone; it sees nothing but the tables it is handed."""
+    if getattr(_last, "zone", None) != zone:
+        _last.connection, _last.zone = _open_sandbox(zone), zone
+    connection: duckdb.DuckDBPyConnection = _last.connection
+    return connection
+
+
+def _open_sandbox(zone: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config=_SETTINGS)
     for statement in (
         f"SET TimeZone = {literal(zone)}",
@@ -305,10 +313,10 @@ def _final(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _stripped(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Take the white space around codes away; blank becomes null."""
-    if not _holds(column, b" \t"):
+    """Take spaces and tabs around codes away; blank becomes null."""
+    if not _holds(column, _SPACES.encode()):
         return column
-    trimmed = pc.utf8_trim_whitespace(column)
+    trimmed = pc.ascii_trim(column, _SPACES)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from telestream.db.connection import connect, database_url, translated
-from telestream.db.migrate import require_head
+from telestream.db.migrate import require_head, require_time_zone
 from telestream.db.vault import vault_key
 from telestream.errors import TelestreamError
 from telestream.loaders.commit import LOADER_ROLE, Committer
@@ -83,6 +83,7 @@ class CdrLoader:
         self._control = connect(self._url, role=LOADER_ROLE, autocommit=True)
         with translated(self._url):
             require_head(self._control)
+            require_time_zone(self._control)
         self.ledger = Ledger(self._control, "cdr")
         self._idle: queue.SimpleQueue[Committer] = queue.SimpleQueue()
         self._committers = [Committer(self._url, key) for _ in range(workers)]
@@ -156,9 +157,7 @@ class CdrLoader:
             if record is not None and record.status == "refused" and record.profile_hash == chosen.content_hash:
                 return self._known(source, record, "already refused", started)
             refusal = assess(source, chosen)
-            record = self.ledger.register(
-                content_hash, source.uri, source.size, chosen.name, chosen.content_hash, self._segment_bytes
-            )
+            record = self.ledger.register(content_hash, source, chosen.name, chosen.content_hash, self._segment_bytes)
             if refusal is not None:
                 committer = self._idle.get()
                 try:

@@ -21,6 +21,9 @@ from telestream.loaders.readers.lines import Parsed
 from telestream.loaders.readers.segment import Refused
 from telestream.loaders.sources import Source
 
+BLANKS = " \t\r\f\v"
+"""A line of nothing else holds no data: what `bytes.strip` takes away, not every space of Unicode."""
+
 _NUL = re.compile(rb"\0")
 # A carriage return that does not end the line.
 _STRAY_RETURN = re.compile(rb"\r(?!\n)")
@@ -96,6 +99,9 @@ class DelimitedParser:
         comment = self._dialect.comment
         if comment is not None and comment.encode() in data:
             return False
+        # With one column a blank line would be a record to pyarrow.
+        if 1 in self._layouts and any(_is_blank(data, start) for start in _perhaps_blank(data)):
+            return False
         return data.isascii() or _decodes(data)
 
     def _parse_with_care(self, block: Block) -> Parsed:
@@ -138,11 +144,10 @@ class DelimitedParser:
         if data.count(b"\r") != data.count(b"\r\n"):
             faults += [match.start() for match in _STRAY_RETURN.finditer(data)]
         starts = {data.rfind(b"\n", 0, fault) + 1 for fault in faults}
-        starts.update(match.start() + 1 for match in _BEFORE_BLANK_LINE.finditer(data))
+        starts |= _perhaps_blank(data)
         if self._dialect.comment is not None:
             before_comment = re.compile(b"\n" + re.escape(self._dialect.comment.encode()))
             starts.update(match.start() + 1 for match in before_comment.finditer(data))
-        starts.update((0, data.rfind(b"\n", 0, -1) + 1))  # nothing stands before the first, or after the last
         if not data.isascii() and not _decodes(data):
             start = 0
             for line in data.split(b"\n"):
@@ -232,7 +237,7 @@ class DelimitedParser:
         found: list[dict[str, str | None]] = []
         places: list[int] = []
         for wrong in rows.wrong:
-            if not wrong.text.strip():
+            if not wrong.text.strip(BLANKS):
                 continue
             record = self._record(wrong)
             if record is not None:
@@ -359,6 +364,17 @@ def _complaint(line: bytes) -> tuple[str, str] | None:
     except UnicodeDecodeError as exc:
         return "encoding", f"byte 0x{line[exc.start]:02x} at position {exc.start + 1} is not UTF-8"
     return None
+
+
+def _perhaps_blank(data: bytes) -> set[int]:
+    """Return where blank lines begin, and the first and the last line, which the search does not see."""
+    starts = {match.start() + 1 for match in _BEFORE_BLANK_LINE.finditer(data)}
+    return starts | {0, data.rfind(b"\n", 0, -1) + 1}
+
+
+def _is_blank(data: bytes, start: int) -> bool:
+    end = data.find(b"\n", start)
+    return not data[start : end if end >= 0 else len(data)].strip()
 
 
 def _decodes(data: bytes) -> bool:

@@ -12,7 +12,7 @@ from telestream.loaders.mapping import sandbox
 from telestream.loaders.profile import Dialect, Profile
 from telestream.loaders.readers.blocks import Block
 from telestream.loaders.readers.columns import required_columns, without_bad_text
-from telestream.loaders.readers.delimited import DelimitedParser
+from telestream.loaders.readers.delimited import BLANKS, DelimitedParser
 from telestream.loaders.readers.lines import Parsed
 from telestream.loaders.readers.segment import Refused
 
@@ -37,7 +37,7 @@ class JsonLinesParser:
             f"CASE WHEN v[{position}] NOT IN ({nulls}) THEN v[{position}] END AS {identifier(name)}"
             for position, name in enumerate(columns, start=1)
         )
-        self._connection = sandbox("UTC")
+        self._connection = sandbox(profile.zone)
         self._statement = (
             f"SELECT {', '.join(values)}, v IS NOT NULL AND starts_with(ltrim({_LINE}), '{{') AS is_object"
             f" FROM (SELECT {_LINE}, TRY({_LINE} ->> [{wanted}]) AS v FROM raw)"
@@ -62,7 +62,7 @@ class JsonLinesParser:
         if not flags.all():
             texts = parsed.raw.column(_LINE).filter(pa.array(~flags)).to_pylist()
             wrong = zip(lines[~flags].tolist(), texts, strict=True)
-            refused = refused + [Refused(line, "json", _complaint(text)) for line, text in wrong if text.strip()]
+            refused = refused + [Refused(line, "json", _complaint(text)) for line, text in wrong if text.strip(BLANKS)]
             table, lines = table.filter(is_object), lines[flags]
         table, lines, with_nul = without_bad_text(table, lines)
         return Parsed(table.cast(self.schema), lines, refused + with_nul)

@@ -8,6 +8,7 @@ CREATE TABLE ops.source_file (
     content_hash text NOT NULL,
     uri text NOT NULL,
     size_bytes bigint NOT NULL,
+    modified_at timestamptz NOT NULL,
     profile text NOT NULL,
     profile_hash text NOT NULL,
     segment_size bigint NOT NULL,
@@ -25,6 +26,7 @@ COMMENT ON COLUMN ops.source_file.dataset IS 'What the file holds, e.g. cdr';
 COMMENT ON COLUMN ops.source_file.content_hash IS 'SHA-256 of the bytes of the file, hex';
 COMMENT ON COLUMN ops.source_file.uri IS 'Where the file was first read from';
 COMMENT ON COLUMN ops.source_file.size_bytes IS 'Size of the file as stored';
+COMMENT ON COLUMN ops.source_file.modified_at IS 'Time stamp the file had there';
 COMMENT ON COLUMN ops.source_file.profile IS 'Profile that mapped it';
 COMMENT ON COLUMN ops.source_file.profile_hash IS 'SHA-256 of the profile''s text, hex';
 COMMENT ON COLUMN ops.source_file.segment_size IS

