@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telestream.errors import ProfileError
-from telestream.loaders.canonical import ARROW_TYPES, FIELDS, SCHEMA
+from telestream.loaders.canonical import ARROW_TYPES, FIELDS, SCHEMA, Kind
 from telestream.loaders.conversion import (
     FIRST_TIME,
     LAST_TIME,
@@ -27,7 +27,6 @@ from telestream.loaders.conversion import (
     literal,
 )
 from telestream.loaders.profile import Profile, Rule
-from telestream.loaders.readers.segment import Refused
 
 Lines = npt.NDArray[np.int64]
 
@@ -39,7 +38,17 @@ _AMOUNT = pa.decimal128(18, 6)
 _MILLION = pa.scalar(1_000_000, pa.decimal128(7, 0))
 _TIME = ARROW_TYPES["time"]
 _last = threading.local()  # a DuckDB connection belongs to one thread
-_TIME_LIMITS = tuple(pa.scalar(text).cast(_TIME) for text in (FIRST_TIME, LAST_TIME))
+_EARLIEST, _LATEST = (pa.scalar(text).cast(_TIME).cast(pa.int64()).as_py() for text in (FIRST_TIME, LAST_TIME))
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why one line or record cannot be taken."""
+
+    line: int
+    rule: str
+    reason: str
+    field: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,8 @@ class Mapper:
             result = self._connection.sql(statement).to_arrow_table()
         except duckdb.Error as exc:
             raise self._error(", ".join(names), str(exc).partition("\n")[0]) from exc
+        finally:
+            self._connection.unregister("raw")
         if result.num_rows != raw.num_rows:
             raise self._error(", ".join(names), "an expression makes more or fewer records than it is given")
         refused: list[Refused] = []
@@ -282,26 +293,40 @@ def _collected(extras: dict[str, Rule]) -> str:
 
 
 def _cast(field: _Computed, raw: pa.Table, context: Context) -> pa.ChunkedArray | None:
-    """Cast a text column by Arrow, ten times as fast as SQL; nothing if a value is not in the usual spelling."""
+    """Cast a column by Arrow, ten times as fast as SQL; nothing if a value is not in the usual spelling."""
     rule, kind = field.rule, FIELDS[field.name]
     plain = rule.column is not None and not (rule.map or rule.format or rule.unit or rule.scale or rule.nulls)
-    if not plain or kind in ("text", "json") or (kind != "time" and context.decimal != "."):
+    if not plain or kind in ("text", "json"):
         return None
     column = raw.column(rule.column)
-    if column.type != pa.string() or column.null_count == len(column):
-        return None
-    # Arrow would take hexadecimal numbers and exponents.
-    if kind in ("int32", "int64", "money") and _holds(column, b"xXeE"):
+    if column.type == pa.string():
+        if kind != "time" and context.decimal != ".":
+            return None
+        # Arrow would take hexadecimal numbers and exponents.
+        if kind in ("int32", "int64", "money") and _holds(column, b"xXeE"):
+            return None
+    elif not _is_alike(kind, column.type):
         return None
     try:
         cast = column.cast(_AMOUNT if kind == "money" else ARROW_TYPES[kind])
     except pa.ArrowInvalid:
         return None
-    if kind == "time":
-        extremes = pc.min_max(cast)
-        if extremes["min"].as_py() < _TIME_LIMITS[0].as_py() or extremes["max"].as_py() > _TIME_LIMITS[1].as_py():
+    if kind == "time" and cast.null_count < len(cast):
+        extremes = pc.min_max(cast.cast(pa.int64()))
+        if extremes["min"].as_py() < _EARLIEST or extremes["max"].as_py() > _LATEST:
             return None
     return _final(field.name, cast)
+
+
+def _is_alike(kind: Kind, given: pa.DataType) -> bool:
+    """Say whether Arrow's checked cast from this type means the same as ours."""
+    if kind in ("int32", "int64"):
+        return bool(pa.types.is_integer(given))
+    if kind == "money":
+        return bool(pa.types.is_decimal(given))
+    if kind == "time":
+        return bool(pa.types.is_timestamp(given)) and given.tz is not None
+    return kind == "bool" and bool(pa.types.is_boolean(given))
 
 
 def _final(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -210,19 +210,6 @@ class Profile(_Strict):
         """Return the IANA name of the zone of local times."""
         return settings().time_zone if self.time_zone == OPERATOR_ZONE else self.time_zone
 
-    def adjusted(self, *, source_system: str | None = None, time_zone: str | None = None) -> Profile:
-        """Return a copy for one switch among several of its kind.
-
-        Raises:
-            ProfileError: no such time zone.
-        """
-        data = self.model_dump(exclude_unset=True)
-        if source_system is not None:
-            data["fields"] = {**data["fields"], "source_system": {"const": source_system}}
-        if time_zone is not None:
-            data["time_zone"] = time_zone
-        return parse(data, self._origin)
-
     def layouts(self) -> dict[int, list[str]]:
         """Return the names of the columns of a headerless file by number of fields."""
         if isinstance(self.columns, list):

@@ -138,12 +138,13 @@ def refused_lines(source: Source, profile: Profile) -> Iterator[RejectedLines]:
         return
     numbers: list[int] = []
     texts: list[str] = []
+    comment = None if profile.dialect.comment is None else profile.dialect.comment.encode()
     with closing(LineStream(source, profile.dialect.encoding)) as stream:
         if profile.format == "csv":
             delimited_parser(source, profile, stream)
         while (block := stream.read_block(HEAD_BYTES)) is not None:
             for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
-                if line.strip():
+                if line.strip() and not (comment is not None and line.startswith(comment)):
                     numbers.append(number)
                     texts.append(printable(line))
             if len(numbers) >= LINES_PER_BATCH:

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telestream.loaders.canonical import SCHEMA
-from telestream.loaders.readers.segment import RawText, Refused, Segment, rejects_table
+from telestream.loaders.mapping import Refused
+from telestream.loaders.readers.segment import RawText, Segment, rejects_table
 
 
 def assemble(

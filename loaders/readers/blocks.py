@@ -23,6 +23,9 @@ MAX_LINE_BYTES = 1 << 20
 SHOWN_BYTES = 64 << 10
 """How much of a line that is too long is kept as its raw text."""
 
+BLANKS = " \t\r\n\f\v"
+"""A line of nothing else holds no data: what `bytes.strip` takes away, not every space of Unicode."""
+
 _UTF8_MARK = codecs.BOM_UTF8
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LINE_FEED = ord("\n")
@@ -246,6 +249,26 @@ def raw_text(data: bytes, first_line: int, wanted: Collection[int]) -> dict[int,
 def printable(line: bytes) -> str:
     """Return a line without its end as text that PostgreSQL can store."""
     return line.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def no_text(line: bytes) -> tuple[str, str] | None:
+    """Return the rule and reason for which a line is no text that PostgreSQL can store, if there is one."""
+    if b"\0" in line:
+        return "nul_byte", f"a NUL byte at position {line.index(0) + 1}"
+    try:
+        line.decode()
+    except UnicodeDecodeError as exc:
+        return "encoding", f"byte 0x{line[exc.start]:02x} at position {exc.start + 1} is not UTF-8"
+    return None
+
+
+def decodes(data: bytes) -> bool:
+    """Say whether bytes are UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class OpenFile:

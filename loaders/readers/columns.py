@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telestream.errors import ProfileError
-from telestream.loaders.mapping import Lines
+from telestream.loaders.mapping import Lines, Refused
 from telestream.loaders.profile import Profile
-from telestream.loaders.readers.segment import Refused
 
 
 def required_columns(profile: Profile, given: Sequence[str]) -> list[str]:

@@ -13,16 +13,12 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from telestream.errors import ProfileError, SourceError
-from telestream.loaders.mapping import Lines
+from telestream.loaders.mapping import Lines, Refused
 from telestream.loaders.profile import Dialect, Profile
-from telestream.loaders.readers.blocks import MAX_LINE_BYTES, Block, LineStream
+from telestream.loaders.readers.blocks import BLANKS, Block, LineStream, decodes, no_text
 from telestream.loaders.readers.columns import required_columns
-from telestream.loaders.readers.lines import Parsed
-from telestream.loaders.readers.segment import Refused
+from telestream.loaders.readers.lines import Parsed, too_long
 from telestream.loaders.sources import Source
-
-BLANKS = " \t\r\f\v"
-"""A line of nothing else holds no data: what `bytes.strip` takes away, not every space of Unicode."""
 
 _NUL = re.compile(rb"\0")
 # A carriage return that does not end the line.
@@ -83,9 +79,7 @@ class DelimitedParser:
     def parse(self, block: Block) -> Parsed:
         """Parse the lines of a block."""
         if block.too_long:
-            reason = f"a line of {block.size:,} bytes, more than the {MAX_LINE_BYTES:,} a line may have"
-            refused = [Refused(block.first_line, "line_too_long", reason)]
-            return Parsed(self.schema.empty_table(), _NO_NUMBERS, refused)
+            return Parsed(self.schema.empty_table(), _NO_NUMBERS, [too_long(block)])
         if self._is_clean(block.data):
             rows = self._read(block.data, block.lines)
             if rows is not None:
@@ -102,7 +96,7 @@ class DelimitedParser:
         # With one column a blank line would be a record to pyarrow.
         if 1 in self._layouts and any(_is_blank(data, start) for start in _perhaps_blank(data)):
             return False
-        return data.isascii() or _decodes(data)
+        return data.isascii() or decodes(data)
 
     def _parse_with_care(self, block: Block) -> Parsed:
         """Cut out the lines that cannot be records or hold no data, then parse the others together."""
@@ -148,10 +142,10 @@ class DelimitedParser:
         if self._dialect.comment is not None:
             before_comment = re.compile(b"\n" + re.escape(self._dialect.comment.encode()))
             starts.update(match.start() + 1 for match in before_comment.finditer(data))
-        if not data.isascii() and not _decodes(data):
+        if not data.isascii() and not decodes(data):
             start = 0
             for line in data.split(b"\n"):
-                if not line.isascii() and not _decodes(line):
+                if not line.isascii() and not decodes(line):
                     starts.add(start)
                 start += len(line) + 1
         return sorted(starts)
@@ -355,15 +349,9 @@ def _skip_matching(stream: LineStream, pattern: str) -> None:
 
 def _complaint(line: bytes) -> tuple[str, str] | None:
     """Return the rule and reason for which a line cannot be a record, if there is one."""
-    if b"\0" in line:
-        return "nul_byte", f"a NUL byte at position {line.index(0) + 1}"
     if b"\r" in line:
         return "carriage_return", f"a carriage return inside the line, at position {line.index(13) + 1}"
-    try:
-        line.decode()
-    except UnicodeDecodeError as exc:
-        return "encoding", f"byte 0x{line[exc.start]:02x} at position {exc.start + 1} is not UTF-8"
-    return None
+    return no_text(line)
 
 
 def _perhaps_blank(data: bytes) -> set[int]:
@@ -375,11 +363,3 @@ def _perhaps_blank(data: bytes) -> set[int]:
 def _is_blank(data: bytes, start: int) -> bool:
     end = data.find(b"\n", start)
     return not data[start : end if end >= 0 else len(data)].strip()
-
-
-def _decodes(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 
 from telestream.errors import ProfileError
 from telestream.loaders.conversion import identifier, literal
-from telestream.loaders.mapping import sandbox
-from telestream.loaders.profile import Dialect, Profile
-from telestream.loaders.readers.blocks import Block
-from telestream.loaders.readers.columns import required_columns, without_bad_text
-from telestream.loaders.readers.delimited import BLANKS, DelimitedParser
-from telestream.loaders.readers.lines import Parsed
-from telestream.loaders.readers.segment import Refused
+from telestream.loaders.mapping import Refused, sandbox
+from telestream.loaders.profile import Profile
+from telestream.loaders.readers.blocks import BLANKS, Block, decodes, no_text
+from telestream.loaders.readers.columns import required_columns, without_bad_text, without_nulls
+from telestream.loaders.readers.lines import Parsed, too_long
 
 _LINE = "line"
-# A line is a CSV record of one field: the delimiter is a control character, which JSON never holds unescaped.
-_ONE_FIELD = Dialect(delimiter="\x01", quote=None, header=False)
+_LINES_SCHEMA = pa.schema([pa.field(_LINE, pa.string())])
+_LINE_FEED = ord("\n")
 
 
 class JsonLinesParser:
@@ -29,14 +28,10 @@ class JsonLinesParser:
         columns = required_columns(profile, list(paths) or profile.used_columns())
         if not columns:
             raise ProfileError(f"profile {profile.name}: uses no key of the JSON objects")
-        self._lines = DelimitedParser(_ONE_FIELD, {1: [_LINE]}, [_LINE], [])
         self.schema = pa.schema([pa.field(name, pa.string()) for name in columns])
         wanted = ", ".join(literal(paths.get(name) or f'$."{name}"') for name in columns)
-        nulls = ", ".join(map(literal, ["", *profile.nulls]))
-        values = (
-            f"CASE WHEN v[{position}] NOT IN ({nulls}) THEN v[{position}] END AS {identifier(name)}"
-            for position, name in enumerate(columns, start=1)
-        )
+        values = (f"v[{position}] AS {identifier(name)}" for position, name in enumerate(columns, start=1))
+        self._nulls = ["", *profile.nulls]
         self._connection = sandbox(profile.zone)
         self._statement = (
             f"SELECT {', '.join(values)}, v IS NOT NULL AND starts_with(ltrim({_LINE}), '{{') AS is_object"
@@ -44,13 +39,22 @@ class JsonLinesParser:
         )
 
     def parse(self, block: Block) -> Parsed:
-        """Take the block apart into lines."""
-        parsed = self._lines.parse(block)
-        refused = [
-            Refused(one.line, "json", "not valid JSON: a control character") if one.rule == "field_count" else one
-            for one in parsed.refused
-        ]
-        return Parsed(parsed.raw, parsed.lines, refused)
+        """Take the block apart into lines, without copying them."""
+        if block.too_long:
+            return Parsed(_LINES_SCHEMA.empty_table(), np.empty(0, dtype=np.int64), [too_long(block)])
+        data = block.data
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _LINE_FEED) + 1
+        last = [] if data.endswith(b"\n") else [len(data)]
+        offsets = np.concatenate([[0], ends, last]).astype(np.int32)
+        texts = pa.StringArray.from_buffers(block.lines, pa.py_buffer(offsets), pa.py_buffer(data))
+        table = pa.table([texts], schema=_LINES_SCHEMA)
+        lines = np.arange(block.first_line, block.next_line, dtype=np.int64)
+        if b"\0" not in data and (data.isascii() or decodes(data)):
+            return Parsed(table, lines, [])
+        found = [no_text(line) for line in data.split(b"\n")[: block.lines]]
+        good = np.array([one is None for one in found])
+        refused = [Refused(int(line), *one) for line, one in zip(lines, found, strict=True) if one is not None]
+        return Parsed(table.filter(pa.array(good)), lines[good], refused)
 
     def complete(self, parsed: Parsed) -> Parsed:
         """Find the values in the lines of a group."""
@@ -65,10 +69,11 @@ class JsonLinesParser:
             refused = refused + [Refused(line, "json", _complaint(text)) for line, text in wrong if text.strip(BLANKS)]
             table, lines = table.filter(is_object), lines[flags]
         table, lines, with_nul = without_bad_text(table, lines)
-        return Parsed(table.cast(self.schema), lines, refused + with_nul)
+        return Parsed(without_nulls(table, self._nulls), lines, refused + with_nul)
 
 
-def _complaint(text: str) -> str:
+def _complaint(line: str) -> str:
+    text = line.rstrip("\r\n")
     try:
         json.loads(text)
     except RecursionError:

@@ -10,10 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from telestream.errors import SourceError
-from telestream.loaders.mapping import Lines, Mapped, Mapper
+from telestream.loaders.mapping import Lines, Mapped, Mapper, Refused
 from telestream.loaders.readers.assembly import assemble
-from telestream.loaders.readers.blocks import BLOCK_BYTES, Block, KeptText, LineStream, OpenFile, raw_text
-from telestream.loaders.readers.segment import DoneSegment, Refused, Segment
+from telestream.loaders.readers.blocks import (
+    BLOCK_BYTES,
+    MAX_LINE_BYTES,
+    Block,
+    KeptText,
+    LineStream,
+    OpenFile,
+    raw_text,
+)
+from telestream.loaders.readers.segment import DoneSegment, Segment
 from telestream.loaders.sources import Source
 
 GROUP_BYTES = 8 << 20
@@ -42,6 +50,12 @@ class LineParser(Protocol):
 
     def complete(self, parsed: Parsed) -> Parsed:
         """Do the rest of the parsing for the blocks of a group together."""
+
+
+def too_long(block: Block) -> Refused:
+    """Refuse a line that is longer than a line may be."""
+    reason = f"a line of {block.size:,} bytes, more than the {MAX_LINE_BYTES:,} a line may have"
+    return Refused(block.first_line, "line_too_long", reason)
 
 
 @dataclass

@@ -60,7 +60,7 @@ class ParquetRecords:
             for batch in _batches(_open(self._source, raw), first, None):
                 for line in lines:
                     if number <= line < number + batch.num_rows:
-                        found[line] = as_json(batch.slice(line - number, 1).to_pylist()[0])
+                        found[line] = _as_json(batch.slice(line - number, 1))
                 number += batch.num_rows
                 if number > last:
                     break
@@ -107,3 +107,11 @@ def _batches(file: pq.ParquetFile, first: int, columns: list[str] | None) -> Ite
             continue
         yield batch.slice(skip)
         skip = 0
+
+
+def _as_json(record: pa.RecordBatch) -> str:
+    try:
+        return as_json(record.to_pylist()[0])
+    except (OverflowError, ValueError):  # a time outside Python's years
+        plain = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in record.columns]
+        return as_json(pa.RecordBatch.from_arrays(plain, record.schema.names).to_pylist()[0])

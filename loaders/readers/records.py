@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from telestream.loaders.mapping import Mapper, mapper_for
+from telestream.loaders.mapping import Mapper, Refused, mapper_for
 from telestream.loaders.profile import Profile
 from telestream.loaders.readers.assembly import assemble
 from telestream.loaders.readers.columns import plain_text, without_bad_text, without_nulls
-from telestream.loaders.readers.segment import RECORD_BYTES, DoneSegment, Refused, Segment
+from telestream.loaders.readers.segment import RECORD_BYTES, DoneSegment, Segment
 
 GROUP_RECORDS = 32_768
 """Records mapped at once: about as many as a group of text lines has."""

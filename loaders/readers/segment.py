@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from telestream.loaders.mapping import Refused
+
 SEGMENT_BYTES = 32 << 20
 """Decompressed bytes of a segment, about 125 000 canonical lines.
 
@@ -74,16 +76,6 @@ class Segment:
             SourceError: the file went away or changed since it was read.
         """
         return self.raw_text(lines) if lines else {}
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Why one line or record cannot be taken."""
-
-    line: int
-    rule: str
-    reason: str
-    field: str | None = None
 
 
 @dataclass(frozen=True)

@@ -125,16 +125,6 @@ def test_the_operators_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
         settings.cache_clear()
 
 
-def test_one_switch_among_several() -> None:
-    found = profiles.load("asterisk_cdr_csv").adjusted(source_system="pbx-7", time_zone="Europe/Rome")
-    assert found.fields["source_system"].const == "pbx-7"
-    assert found.zone == "Europe/Rome"
-    assert found.layouts() == profiles.load("asterisk_cdr_csv").layouts()
-    assert found.content_hash != profiles.load("asterisk_cdr_csv").content_hash
-    with pytest.raises(ProfileError, match="cannot be used"):
-        found.adjusted(time_zone="Mars/Olympus")
-
-
 def test_equal_profiles_have_equal_hashes() -> None:
     assert profile_of().content_hash == profiles.parse(dict(reversed(MINIMAL.items()))).content_hash
     assert profile_of(version=2).content_hash != profile_of().content_hash

@@ -213,6 +213,21 @@ def test_avro_types(tmp_path: Path) -> None:
     assert found.rejects[2]["field"] == "started_at"
 
 
+def test_times_outside_pythons_years(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"far.{form}"
+    if form == "parquet":
+        times = pa.array([0, 2**62, None], pa.int64()).cast(pa.timestamp("us", "UTC"))
+        pq.write_table(pa.table({"key": ["a", "b", "c"], "at": times}), path)
+    else:
+        at = {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-micros"}]}
+        schema = {"type": "record", "name": "Far", "fields": [{"name": "key", "type": "string"}, at]}
+        write_avro(path, [{"key": "a", "at": 0}, {"key": "b", "at": 2**62}, {"key": "c", "at": None}], schema)
+    found = read(path, by_name(form, fields={"native_key": "key", "started_at": "at"}))
+    assert found.column("native_key") == ["a", "c"]
+    assert found.rejects[2]["field"] == "started_at"
+    assert str(2**62) in found.rejects[2]["raw"]
+
+
 def test_damaged_avro_blocks_are_named(tmp_path: Path) -> None:
     path = tmp_path / "damaged.avro"
     write_avro(path, records())

@@ -7,6 +7,8 @@ RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+-- A first load touches every bucket of a day: its groups should fit in memory.
+SET work_mem = '256MB'
 AS $$
 DECLARE
     v_def record;
