@@ -20,6 +20,7 @@ from telestream.loaders.profile import Dialect, Profile, load_all
 from telestream.loaders.readers import open_segments
 from telestream.loaders.readers.avro import AvroRecords
 from telestream.loaders.readers.blocks import LineStream, printable
+from telestream.loaders.readers.columns import shortened
 from telestream.loaders.readers.delimited import csv_options, delimited_parser
 from telestream.loaders.readers.parquet import ParquetRecords
 from telestream.loaders.readers.segment import RejectedLines
@@ -201,7 +202,7 @@ def _compare(profile: Profile, look: _Look) -> Candidate:
     if missing:
         found = len(profile.sniff.header) - len(missing)
         # Below one half, so that a header that lacks a name never fits.
-        return Candidate(profile, 0, found / len(profile.sniff.header) / 2, f"no column {', '.join(missing)}")
+        return Candidate(profile, 0, found / len(profile.sniff.header) / 2, f"no column {shortened(missing)}")
     return Candidate(profile, 1, 1, f"{where} {', '.join(profile.sniff.header)}")
 
 

@@ -24,11 +24,17 @@ def required_columns(profile: Profile, given: Sequence[str]) -> list[str]:
     missing = [name for name in columns if name not in known]
     if missing:
         raise ProfileError(
-            f"profile {profile.name}: the file has no column {', '.join(missing)}",
-            detail=f"Its columns are {', '.join(given)}."[:600],
+            f"profile {profile.name}: the file has no column {shortened(missing)}",
+            detail=f"Its columns are {shortened(given, 40)}.",
             hint="Choose another profile, or list columns that some files lack under optional:.",
         )
     return columns
+
+
+def shortened(names: Sequence[str], most: int = 4) -> str:
+    """Return names for a message: the first ones, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def plain_text(table: pa.Table) -> pa.Table:

@@ -326,18 +326,18 @@ def _parser(profile: Profile, layouts: dict[int, list[str]]) -> DelimitedParser:
 
 
 def _named_like_profile(profile: Profile, header: Sequence[str]) -> list[str]:
-    """Return the names of a header as the profile spells them; what it does not name gets a name of its own.
+    """Return the names of a header, those that the profile uses as it spells them.
 
     Raises:
         ProfileError: a column the profile needs is in the header twice.
     """
     wanted = {name.casefold(): name for name in [*profile.used_columns(list(header)), *profile.optional]}
     names: list[str] = []
-    for position, given in enumerate(header, start=1):
+    for given in header:
         name = wanted.get(given.strip().casefold())
         if name is not None and name in names:
             raise ProfileError(f"profile {profile.name}: the header has the column {name!r} twice")
-        names.append(name or f"column {position}: {given}")
+        names.append(name or given.strip())
     return names
 
 

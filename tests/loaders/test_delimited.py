@@ -127,6 +127,8 @@ def test_a_header_that_lacks_a_column(tmp_path: Path) -> None:
     assert "comment" in (caught.value.detail or "")
     found = read_bytes(tmp_path, b"key,comment\na,1\n", profile_of(**HEADER, optional=["note"]))
     assert found.column("caller") == [None]
+    assert (caught.value.detail or "").startswith("Its columns are key, comment")
+    assert read_bytes(tmp_path, b"x,key,x,note\n0,a,0,1\n", profile_of(**HEADER)).column("caller") == ["1"]
     with pytest.raises(ProfileError, match="'key' twice"):
         read_bytes(tmp_path, b"key,note,KEY\na,1,2\n", profile_of(**HEADER))
 

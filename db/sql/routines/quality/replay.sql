@@ -1,8 +1,9 @@
 -- requires: silver/refine_cdr.sql, ops/open_batch.sql
 -- Sends quarantined records through the refine again, after a rule or a dimension has been put right.
 -- p_rules limits it to records that violate one of these rules. Unreadable lines have no record and
--- stay; write their raw text to a new file and load that with a better profile. Returns the counts of the replay; what is refused
--- again is quarantined anew under the replay's batch. Needs the vault key in the session.
+-- stay; write their raw text to a new file and load that with a better profile. Returns the counts of the
+-- replay; what is refused again is quarantined anew under the replay's batch. Needs the vault key in the
+-- session.
 CREATE OR REPLACE FUNCTION quality.replay(p_rules text[] DEFAULT NULL)
 RETURNS TABLE (
     batch_id bigint, rows_in bigint, rows_loaded bigint, rows_duplicate bigint, rows_quarantined bigint
