@@ -29,5 +29,6 @@ def test_pg_cron_gets_each_job_once(request: pytest.FixtureRequest) -> None:
         schedule(connection)
         jobs = connection.execute("SELECT jobname, command FROM cron.job ORDER BY jobname").fetchall()
         assert [name for name, _ in jobs] == ["telestream maintain", "telestream prune", "telestream refresh"]
-        for _, command in jobs:
+        for name, command in jobs:
             connection.execute(command)
+            connection.execute("SELECT cron.unschedule(%s)", (name,))
