@@ -13,6 +13,8 @@ DECLARE
     v_batches bigint[];
 BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
+    -- One run at a time, over its commits; the lock of a run that fails goes with its session.
+    PERFORM pg_advisory_lock(7301005);
     FOR v_def IN SELECT d.* FROM rollup.definition AS d ORDER BY d.position LOOP
         IF current_setting('timescaledb.license') <> 'timescale' THEN
             PERFORM rollup.refresh_table(v_def.rollup_name);
@@ -41,6 +43,7 @@ BEGIN
         COMMIT;
         SET LOCAL search_path = pg_catalog, pg_temp;
     END LOOP;
+    PERFORM pg_advisory_unlock(7301005);
 END
 $$;
 COMMENT ON PROCEDURE rollup.refresh_pending IS 'Refreshes exactly the touched buckets of every rollup';

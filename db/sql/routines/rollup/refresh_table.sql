@@ -22,7 +22,15 @@ BEGIN
         RAISE EXCEPTION 'rollup % is not refreshed as a table here', p_rollup
             USING ERRCODE = 'TS007', HINT = 'CALL rollup.refresh_pending() serves both editions.';
     END IF;
-    PERFORM pg_advisory_xact_lock(7301004, v_def.position);
+    -- A rollup and what is built on it take turns: else the refresh of an hour could take a mark off the
+    -- list that a refresh of its minutes, not yet committed, relies on.
+    PERFORM pg_advisory_xact_lock(7301004, coalesce(
+        (
+            SELECT d.position FROM rollup.definition AS d
+            WHERE v_def.source = 'rollup.' || d.rollup_name || '_v' || d.version
+        ),
+        v_def.position
+    ));
     v_store := format('rollup.%I', v_def.rollup_name || '_v' || v_def.version);
     v_insert := format('INSERT INTO %s ', v_store) || replace(
         v_def.select_sql, 'WHERE true', format('WHERE %I >= $1 AND %1$I < $2', v_def.time_column)
