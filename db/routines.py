@@ -103,19 +103,20 @@ DO $$
 DECLARE
     v_object record;
 BEGIN
-    FOR v_object IN
+    -- All names before the first drop: what CASCADE has dropped has none any more.
+    FOR v_object IN SELECT pg_catalog.unnest(ARRAY(
         SELECT pg_catalog.format('DROP %s IF EXISTS %s CASCADE',
             CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid::regprocedure) AS sql
         FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace::regnamespace::text
-            = ANY (ARRAY['bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops'])
+            = ANY (ARRAY['bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics'])
             AND p.oid::regprocedure::text <> 'rollup.materialised_to(text)'
         UNION ALL
         SELECT pg_catalog.format('DROP VIEW IF EXISTS %s CASCADE', c.oid::regclass)
         FROM pg_catalog.pg_class AS c
         WHERE c.relkind = 'v' AND c.relnamespace::regnamespace::text
-            = ANY (ARRAY['bronze', 'silver', 'gold', 'quality', 'vault', 'privacy', 'ops'])
-    LOOP
+            = ANY (ARRAY['bronze', 'silver', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics'])
+    )) AS sql LOOP
         EXECUTE v_object.sql;
     END LOOP;
     FOR v_object IN
@@ -126,7 +127,7 @@ BEGIN
             ('REVOKE ALL ON SCHEMA %I FROM %s'), ('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %s')
         ) AS v (template)
         WHERE n.nspname
-            = ANY (ARRAY['bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops'])
+            = ANY (ARRAY['bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics'])
             AND r.rolname = ANY (ARRAY[
                 'telestream_loader', 'telestream_consumer', 'telestream_api',
                 'telestream_analyst', 'telestream_privacy'

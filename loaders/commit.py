@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg import errors as pg
 
 from telestream import __version__
 from telestream.db.connection import Connection, connect, translated
+from telestream.db.copy import copy_table
+from telestream.db.enrol import enrol_cdr
 from telestream.db.vault import lend_vault_key
 from telestream.errors import TransientError
-from telestream.loaders.copy import copy_table
 from telestream.loaders.ledger import Counts
 from telestream.loaders.readers.segment import RejectedLines, Segment
 
@@ -58,7 +58,7 @@ class Committer:
     def _once(self, file_id: int, promises: Sequence[str], segment: Segment) -> Counts:
         connection = self._connection
         batch_id = _scalar(connection, "SELECT ops.open_batch('cdr')")
-        self._enrol(batch_id, segment.table)
+        enrol_cdr(connection, batch_id, segment.table)
         try:
             with connection.transaction():
                 connection.execute(
@@ -108,26 +108,6 @@ class Committer:
                     " WHERE file_id = %s",
                     (reason, file_id),
                 )
-
-    def _enrol(self, batch_id: int, table: pa.Table) -> None:
-        """Make persons, cells and plans known in a short transaction, so that workers do not wait for each other."""
-        caller, called, imsi = (table.column(name) for name in ("caller", "called", "imsi"))
-        # Where the served party's number is unknown its SIM stands in; the refine says it in the same way.
-        is_mt = pc.fill_null(pc.equal(table.column("direction"), "mt"), False)
-        alone = pc.and_(pc.is_valid(imsi), pc.is_null(pc.if_else(is_mt, called, caller)))
-        imsis = pc.binary_join_element_wise("imsi:", imsi.filter(alone), "")
-        persons = pa.chunked_array([*caller.chunks, *called.chunks, *imsis.chunks], pa.string())
-        cells = table.select(["cell_id", "region_code"]).group_by(["cell_id", "region_code"]).aggregate([])
-        self._connection.execute(
-            "SELECT silver.enrol_cdr(%s, %s::text[], %s::text[], %s::text[], %s::text[])",
-            (
-                batch_id,
-                persons.unique().drop_null().to_pylist(),
-                cells.column("cell_id").to_pylist(),
-                cells.column("region_code").to_pylist(),
-                table.column("plan_code").unique().drop_null().to_pylist(),
-            ),
-        )
 
     def _copy_rejects(self, batch_id: int, rejects: pa.Table) -> None:
         """Quarantine lines the reader refused; `rejects` has line, rule, reason, raw."""

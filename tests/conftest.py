@@ -15,11 +15,16 @@ from telestream.settings import settings
 from telestream.stack import lifecycle
 from telestream.stack.state import StackState
 
+TEST_KAFKA = os.environ.get("TELESTREAM_TEST_KAFKA_BOOTSTRAP", "")
+TEST_REDIS = os.environ.get("TELESTREAM_TEST_REDIS_URL", "")
 TEST_SERVER = os.environ.get("TELESTREAM_TEST_DATABASE_URL", "")
 _STACKS = settings().cache_dir / "test-stacks"
 
 # For this process and the commands that tests run: the defaults, with the state in a folder of our own.
-for _name in ("TELESTREAM_DATABASE_URL", "TELESTREAM_REDIS_URL", "TELESTREAM_VAULT_KEY_FILE"):
+for _name in (
+    "TELESTREAM_DATABASE_URL", "TELESTREAM_REDIS_URL", "TELESTREAM_VAULT_KEY_FILE", "TELESTREAM_KAFKA_BOOTSTRAP",
+    "TELESTREAM_SCHEMA_REGISTRY",
+):  # fmt: skip
     os.environ.pop(_name, None)
 os.environ["TELESTREAM_STATE_DIR"] = str(_STACKS / str(os.getpid()))
 settings.cache_clear()
@@ -69,3 +74,21 @@ def superuser_url(request: pytest.FixtureRequest) -> str:
         return TEST_SERVER
     embedded: StackState = request.getfixturevalue("stack")
     return embedded.superuser_url
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """URL of the cache: the one given, or the embedded one."""
+    if TEST_REDIS:
+        return TEST_REDIS
+    embedded: StackState = request.getfixturevalue("stack")
+    return embedded.redis_url
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(request: pytest.FixtureRequest) -> str:
+    """Address of the broker: the one given, or the embedded one."""
+    if TEST_KAFKA:
+        return TEST_KAFKA
+    embedded: StackState = request.getfixturevalue("stack")
+    return embedded.kafka_bootstrap

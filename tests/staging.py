@@ -1,4 +1,4 @@
-"""Puts hand-written CDRs into Bronze and refines them, for tests of the database alone."""
+"""Puts hand-written CDRs and network events into Bronze and refines them, for tests of the database alone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,20 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
+EVENT: dict[str, Any] = {
+    "event_id": "e1", "event_at": "2026-03-01T09:15:00Z", "source_system": "oss-01", "event_type": "kpi_sample",
+    "outcome": None, "cell_id": "234-15-1", "technology": "4g", "severity": None, "subscriber": "+447900000001",
+    "rsrp_dbm": -80.5, "rsrq_db": -10.0, "sinr_db": 12.0, "latency_ms": 25.0, "throughput_up_kbps": 900.0,
+    "throughput_down_kbps": 9000.0, "packet_loss_pct": 0.1, "cause": None, "payload": '{"vendor": 1}',
+    "is_late": False,
+}  # fmt: skip
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """Return a good network event with some fields changed."""
+    return EVENT | changes
+
+
 def cdr(**changes: Any) -> dict[str, Any]:
     """Return a good CDR with some fields changed."""
     return GOOD | changes
@@ -31,28 +45,31 @@ def refine(
     *,
     promises: Sequence[str] = ("e164",),
     rows_in: int | None = None,
+    dataset: str = "cdr",
 ) -> tuple[int, int, int, int]:
-    """Load rows as one batch, as the loader role does; returns batch id, loaded, duplicate, quarantined."""
-    connection.execute("SET ROLE telestream_loader")
+    """Load rows as one batch, as the consumer role does; returns batch id, loaded, duplicate, quarantined."""
+    connection.execute("SET ROLE telestream_consumer")
     lend_vault_key(connection, vault_key())
     try:
         with connection.transaction():
-            (batch_id,) = connection.execute("SELECT ops.open_batch('cdr')").fetchone()
+            (batch_id,) = connection.execute("SELECT ops.open_batch(%s)", (dataset,)).fetchone()
             connection.execute(
                 "INSERT INTO ops.batch (batch_id, dataset, source_kind, promises, rows_in, code_version)"
-                " VALUES (%s, 'cdr', 'kafka', %s, %s, 'test')",
-                (batch_id, list(promises), len(rows) if rows_in is None else rows_in),
+                " VALUES (%s, %s, 'kafka', %s, %s, 'test')",
+                (batch_id, dataset, list(promises), len(rows) if rows_in is None else rows_in),
             )
             for line, row in enumerate(rows, 1):
                 names = ["batch_id", "line", *row]
                 connection.execute(
-                    sql.SQL("INSERT INTO bronze.cdr ({}) VALUES ({})").format(
+                    sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+                        sql.Identifier("bronze", dataset),
                         sql.SQL(", ").join(map(sql.Identifier, names)),
                         sql.SQL(", ").join(sql.Placeholder() * len(names)),
                     ),
                     [batch_id, line, *row.values()],
                 )
-            connection.execute("CALL silver.refine_cdr(%s)", (batch_id,))
+            procedure = sql.Identifier("silver", f"refine_{dataset}")
+            connection.execute(sql.SQL("CALL {}(%s)").format(procedure), (batch_id,))
             counts = connection.execute(
                 "SELECT batch_id, rows_loaded, rows_duplicate, rows_quarantined FROM ops.batch WHERE batch_id = %s",
                 (batch_id,),
@@ -60,3 +77,8 @@ def refine(
     finally:
         connection.execute("RESET ROLE")
     return counts
+
+
+def refine_events(connection: psycopg.Connection, rows: Sequence[dict[str, Any]]) -> tuple[int, int, int, int]:
+    """Load network events as one batch."""
+    return refine(connection, rows, promises=(), dataset="network_event")

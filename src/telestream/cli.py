@@ -38,6 +38,9 @@ def _root(
 
 
 def _register() -> None:
+    from telestream.consumers.consume_cli import register as register_consume
+    from telestream.consumers.produce_cli import register as register_produce
+    from telestream.consumers.topics_cli import register as register_topics
     from telestream.db.cli import register as register_db
     from telestream.demo import register as register_demo
     from telestream.loaders.cli import register as register_loaders
@@ -46,6 +49,9 @@ def _register() -> None:
     register_stack(app)
     register_db(app)
     register_loaders(app)
+    register_topics(app)
+    register_produce(app)
+    register_consume(app)
     register_demo(app)
 
 

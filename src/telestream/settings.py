@@ -6,8 +6,9 @@ import functools
 import os
 import zoneinfo
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from telestream.errors import UsageError
@@ -24,6 +25,15 @@ class Settings(BaseSettings):
 
     database_url: str = Field("", description="PostgreSQL URL; empty: the embedded database")
     redis_url: str = Field("", description="Redis URL; empty: the embedded cache")
+    kafka_bootstrap: str = Field("", description="Kafka brokers, host:port,…; empty: the embedded broker")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str = Field("SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_username: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    kafka_ca_file: Path | None = Field(None, description="certificate authority of the brokers, PEM")
+    schema_registry: str = Field("", description="URL of a Confluent registry, or a folder; empty: in the state folder")
+    schema_registry_user: str = ""
+    schema_registry_password: SecretStr = SecretStr("")
     time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
     vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from staging import cdr, refine
+from staging import cdr, event, refine, refine_events
 
 from telestream.db import migrate
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.community, pytest.mark.slow]
 
 VIEWS = (
     "cell_traffic_5m", "cell_traffic_1h", "cell_traffic_1d", "network_kpi_hourly", "network_kpi_daily",
-    "fact_customer_usage_daily", "revenue_daily", "cdr",
+    "fact_customer_usage_daily", "revenue_daily", "cdr", "network_5m", "network_1h",
 )  # fmt: skip
 # Keys are given in the order of arrival by sequences, which an aborted insert may advance.
 SURROGATES = {"cell_key", "region_key", "plan_key", "subscriber_id", "caller_id", "called_id"}
@@ -51,18 +51,44 @@ def workload(part: int) -> list[dict[str, Any]]:
     return rows + rows[:5]
 
 
+def events(part: int) -> list[dict[str, Any]]:
+    """Return network events over a day, with duplicates, late rows and bad rows, the same for each call."""
+    start = datetime.datetime(2026, 3, 28, 22, 0, tzinfo=datetime.UTC)
+    kinds = ("kpi_sample", "rrc_setup", "handover", "attach", "drop", "alarm")
+    rows = []
+    for n in range(120):
+        at = start + datetime.timedelta(minutes=n * 11 + part * 3) - datetime.timedelta(hours=9 * (n % 10 == 0))
+        rows.append(
+            event(
+                event_id=f"{part}-{n}",
+                event_at=at.isoformat(),
+                event_type=kinds[n % 6],
+                outcome=("success", "failure", None)[n % 3],
+                cell_id=f"234-15-{n % 6}" if n % 13 else None,
+                technology=("4g", "5g", None)[n % 3],
+                latency_ms=n * 3.7 if n % 4 else None,
+                rsrp_dbm=-70 - n / 7 if n % 5 else None,
+                is_late=n % 10 == 0,
+                **({"latency_ms": -1.0} if n % 40 == 7 else {}),
+            )
+        )
+    return rows + rows[:5]
+
+
 def run(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """Load in three parts, refreshing in between, and return every Gold view."""
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
         counts = []
         for part in range(3):
             counts.append(refine(connection, workload(part))[1:])
+            counts.append(refine_events(connection, events(part))[1:])
             if part != 1:
                 connection.execute("SET ROLE telestream_owner")
                 connection.execute("CALL rollup.refresh_pending()")
                 connection.execute("RESET ROLE")
         # The same records once more, and with a rule put right.
         counts.append(refine(connection, workload(1))[1:])
+        counts.append(refine_events(connection, events(1))[1:])
         connection.execute("SET ROLE telestream_owner")
         connection.execute("UPDATE quality.rule SET is_enabled = false WHERE rule = 'negative_duration'")
         counts.extend(

@@ -19,7 +19,7 @@ from telestream.stack import lifecycle
 from telestream.stack.root import client_command
 from telestream.stack.state import ADMIN_ROLE, DATABASE_NAME, StackPaths, load
 
-stack_app = typer.Typer(no_args_is_help=True, help="The embedded database and cache, without Docker.")
+stack_app = typer.Typer(no_args_is_help=True, help="The embedded database, cache and broker, without Docker.")
 
 _NOT_RUNNING = 3  # what init scripts' `status` returns for a service that does not run
 
@@ -29,6 +29,7 @@ class Service(StrEnum):
 
     DATABASE = "database"
     CACHE = "cache"
+    BROKER = "broker"
 
 
 def register(app: typer.Typer) -> None:
@@ -38,12 +39,16 @@ def register(app: typer.Typer) -> None:
 
 @stack_app.command()
 def up() -> None:
-    """Start the database and the cache; the first time builds and creates them."""
+    """Start database, cache and broker; the first time builds and creates them.
+
+    The broker keeps its topics in memory: a restart makes them anew, empty.
+    """
     console = Console(stderr=True)
     began = time.monotonic()
     state = lifecycle.up(lambda text: console.print(f"stack: {text}", highlight=False))
     console.print(
-        f"stack: database on 127.0.0.1:{state.database_port}, cache on 127.0.0.1:{state.redis_port}"
+        f"stack: database on 127.0.0.1:{state.database_port}, cache on 127.0.0.1:{state.redis_port},"
+        f" broker on {state.kafka_bootstrap}"
         f" ({time.monotonic() - began:.1f} s)",
         highlight=False,
     )
@@ -51,7 +56,7 @@ def up() -> None:
 
 @stack_app.command()
 def down() -> None:
-    """Stop the database and the cache; the data stays."""
+    """Stop database, cache and broker; the database's data stays, what the broker held is gone."""
     stopped = lifecycle.down()
     Console(stderr=True).print("stack: stopped" if stopped else "stack: was not running", highlight=False)
 
@@ -101,12 +106,12 @@ def psql(
 
 @stack_app.command()
 def logs(
-    service: Annotated[Service | None, typer.Argument(help="Which log; both when left out.")] = None,
+    service: Annotated[Service | None, typer.Argument(help="Which log; all when left out.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines are added.")] = False,
 ) -> None:
     """Show the end of the servers' logs."""
     paths = StackPaths.current()
-    files = {Service.DATABASE: paths.postgres_log, Service.CACHE: paths.redis_log}
+    files = {Service.DATABASE: paths.postgres_log, Service.CACHE: paths.redis_log, Service.BROKER: paths.broker_log}
     wanted = [path for name, path in files.items() if service in (None, name) and path.exists()]
     if not wanted:
         raise StackError("there is no log yet", hint="Run `telestream stack up`.")

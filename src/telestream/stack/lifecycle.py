@@ -12,8 +12,9 @@ from pathlib import Path
 import psycopg
 import redis
 
+from telestream import topics
 from telestream.settings import settings
-from telestream.stack import cache, postgres
+from telestream.stack import broker, cache, postgres
 from telestream.stack.database import create_admin_role, prepare_database
 from telestream.stack.root import ensure_root
 from telestream.stack.sandbox import check_machine
@@ -50,8 +51,8 @@ def up(progress: Callable[[str], None] = lambda _: None) -> StackState:
     with locked(_lock_file()):
         ensure_vault_key()
         state = load() or StackState()
-        pids = (postgres.postmaster(paths), cache.server_pid(paths))
-        running = None not in pids and pids == (state.postgres_pid, state.redis_pid)
+        pids = (postgres.postmaster(paths), cache.server_pid(paths), broker.server_pid(paths))
+        running = None not in pids and pids == (state.postgres_pid, state.redis_pid, state.broker_pid)
         if running and Path(state.root).is_dir():
             progress("already running")
             return state
@@ -65,6 +66,11 @@ def up(progress: Callable[[str], None] = lambda _: None) -> StackState:
             progress("starting the cache")
             cache.stop(paths)
             cache.start(paths, state)
+        if pids[2] is None or pids[2] != state.broker_pid:
+            progress("starting the broker")
+            broker.stop(paths)
+            broker.start(paths, state)
+            topics.create_topics({"bootstrap_servers": state.kafka_bootstrap})
         save(state)
         return state
 
@@ -82,10 +88,10 @@ def down() -> bool:
     """Stop the stack; tell whether any of it was running."""
     paths = StackPaths.current()
     with locked(_lock_file()):
-        stopped = [postgres.stop(paths), cache.stop(paths)]
+        stopped = [postgres.stop(paths), cache.stop(paths), broker.stop(paths)]
         state = load()
         if state is not None:
-            state.postgres_pid = state.redis_pid = None
+            state.postgres_pid = state.redis_pid = state.broker_pid = None
             save(state)
     return any(stopped)
 
@@ -100,10 +106,10 @@ def destroy() -> None:
 
 
 def status() -> list[ServiceStatus]:
-    """Return how the database and the cache are."""
+    """Return how the database, the cache and the broker are."""
     paths = StackPaths.current()
     state = load() or StackState()
-    return [_database_status(paths, state), _cache_status(paths, state)]
+    return [_database_status(paths, state), _cache_status(paths, state), _broker_status(paths, state)]
 
 
 def ensure_vault_key() -> None:
@@ -150,6 +156,13 @@ def _cache_status(paths: StackPaths, state: StackState) -> ServiceStatus:
         return ServiceStatus("cache", pid, address, "does not answer", None)
     version = f"Valkey {info.get('valkey_version', info['redis_version'])}"
     return ServiceStatus("cache", pid, address, version, info["used_memory"])
+
+
+def _broker_status(paths: StackPaths, state: StackState) -> ServiceStatus:
+    pid = broker.server_pid(paths)
+    if pid is None:
+        return ServiceStatus("broker", None, "", "", None)
+    return ServiceStatus("broker", pid, state.kafka_bootstrap, broker.version(), broker.memory_bytes(pid))
 
 
 def _size(folder: Path) -> int:

@@ -30,12 +30,15 @@ class StackState:
 
     database_port: int = 0
     redis_port: int = 0
+    broker_port: int = 0
+    broker_cluster_id: str = ""
     superuser_password: str = field(default_factory=_password, repr=False)
     admin_password: str = field(default_factory=_password, repr=False)
     redis_password: str = field(default_factory=_password, repr=False)
     root: str = ""
     postgres_pid: int | None = None
     redis_pid: int | None = None
+    broker_pid: int | None = None
 
     @property
     def database_url(self) -> str:
@@ -51,6 +54,11 @@ class StackState:
     def redis_url(self) -> str:
         """URL of the cache."""
         return f"redis://:{self.redis_password}@127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """Address of the broker."""
+        return f"127.0.0.1:{self.broker_port}"
 
     def _url(self, user: str, password: str, database: str) -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{self.database_port}/{database}"
@@ -102,11 +110,21 @@ class StackPaths:
         """The log of the cache server."""
         return self.redis / "redis.log"
 
+    @property
+    def broker(self) -> Path:
+        """The working folder of the broker."""
+        return self.base / "broker"
+
+    @property
+    def broker_log(self) -> Path:
+        """The log of the broker."""
+        return self.broker / "broker.log"
+
     def create(self) -> None:
         """Make the folders, closed to other users."""
         self.base.mkdir(parents=True, exist_ok=True)
         self.base.chmod(0o700)
-        for path in (self.postgres, self.redis):
+        for path in (self.postgres, self.redis, self.broker):
             path.mkdir(exist_ok=True, mode=0o700)
 
 

@@ -1,5 +1,5 @@
 -- Who may do what on schemas and tables; views and functions carry their own grants.
-GRANT USAGE ON SCHEMA gold, quality, ops, silver, rollup
+GRANT USAGE ON SCHEMA gold, quality, ops, silver, rollup, analytics
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
 GRANT USAGE ON SCHEMA bronze, vault TO telestream_loader, telestream_consumer, telestream_privacy;
 GRANT SELECT ON silver.dim_region, silver.dim_network_cell, silver.dim_service_plan, silver.dim_time
@@ -12,8 +12,16 @@ TO telestream_loader, telestream_consumer, telestream_api, telestream_privacy;
 GRANT SELECT ON ops.setting, rollup.definition, quality.rule, quality.rule_result TO telestream_analyst;
 GRANT INSERT, UPDATE ON ops.batch, ops.source_file, ops.watermark TO telestream_loader, telestream_consumer;
 GRANT INSERT ON bronze.cdr TO telestream_loader, telestream_consumer;
+GRANT INSERT ON bronze.network_event, ops.kafka_slice TO telestream_consumer;
+GRANT SELECT ON ops.kafka_offset, ops.kafka_slice TO telestream_loader, telestream_consumer, telestream_api;
+GRANT SELECT, INSERT, UPDATE ON ops.dead_letter TO telestream_consumer;
+GRANT SELECT ON ops.outbox, analytics.anomaly, analytics.kpi, analytics.baseline, analytics.detection
+TO telestream_consumer, telestream_api;
+GRANT SELECT ON analytics.anomaly, analytics.kpi, analytics.baseline TO telestream_analyst;
+GRANT UPDATE (published_at) ON ops.outbox TO telestream_consumer;
 GRANT INSERT ON quality.quarantine TO telestream_loader, telestream_consumer;
 GRANT SELECT (
     quarantine_id, dataset, batch_id, line, rules, reason, quarantined_at, replayed_at, replay_batch_id, raw
 ), UPDATE (raw, replayed_at) ON quality.quarantine TO telestream_loader, telestream_consumer;
-GRANT SELECT ON bronze.cdr, silver.fact_cdr, quality.quarantine, vault.subscriber TO telestream_privacy;
+GRANT SELECT ON bronze.cdr, bronze.network_event, silver.fact_cdr, silver.fact_network_event, ops.dead_letter,
+quality.quarantine, vault.subscriber TO telestream_privacy;

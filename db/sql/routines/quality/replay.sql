@@ -1,4 +1,4 @@
--- requires: silver/refine_cdr.sql, ops/open_batch.sql
+-- requires: silver/refine_cdr.sql, silver/refine_network_event.sql, ops/open_batch.sql
 -- Sends quarantined records through the refine again, after a rule or a dimension has been put right.
 -- p_rules limits it to records that violate one of these rules. Unreadable lines have no record and
 -- stay; write their raw text to a new file and load that with a better profile. Returns the counts of the
@@ -12,38 +12,36 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_promises text[];
+    v_group record;
     v_batch_id bigint;
     v_batches bigint[] := '{}';
 BEGIN
-    FOR v_promises IN
-        SELECT DISTINCT b.promises
+    FOR v_group IN
+        SELECT DISTINCT q.dataset, b.promises
         FROM quality.quarantine AS q
         INNER JOIN ops.batch AS b ON q.batch_id = b.batch_id
-        WHERE q.dataset = 'cdr' AND q.replayed_at IS NULL AND q.record IS NOT NULL
+        WHERE q.replayed_at IS NULL AND q.record IS NOT NULL
             AND (p_rules IS NULL OR q.rules && p_rules)
     LOOP
-        v_batch_id := ops.open_batch('cdr');
+        v_batch_id := ops.open_batch(v_group.dataset);
         INSERT INTO ops.batch (batch_id, dataset, source_kind, promises, rows_in, code_version)
-        VALUES (v_batch_id, 'cdr', 'replay', v_promises, 0, 'quality.replay');
+        VALUES (v_batch_id, v_group.dataset, 'replay', v_group.promises, 0, 'quality.replay');
         UPDATE quality.quarantine AS q
         SET replayed_at = clock_timestamp(), replay_batch_id = v_batch_id
         FROM ops.batch AS b
-        WHERE b.batch_id = q.batch_id AND b.promises = v_promises
-            AND q.dataset = 'cdr' AND q.replayed_at IS NULL AND q.record IS NOT NULL
+        WHERE b.batch_id = q.batch_id AND b.promises = v_group.promises
+            AND q.dataset = v_group.dataset AND q.replayed_at IS NULL AND q.record IS NOT NULL
             AND (p_rules IS NULL OR q.rules && p_rules);
-        INSERT INTO bronze.cdr
-        SELECT r.*
-        FROM quality.quarantine AS q
-        CROSS JOIN LATERAL jsonb_populate_record(
-            NULL::bronze.cdr,
-            q.record || jsonb_build_object('batch_id', v_batch_id, 'line', q.quarantine_id)
-        ) AS r
-        WHERE q.replay_batch_id = v_batch_id;
+        EXECUTE format(
+            'INSERT INTO bronze.%1$I SELECT r.* FROM quality.quarantine AS q '
+            'CROSS JOIN LATERAL jsonb_populate_record(NULL::bronze.%1$I, '
+            'q.record || jsonb_build_object(''batch_id'', $1, ''line'', q.quarantine_id)) AS r '
+            'WHERE q.replay_batch_id = $1', v_group.dataset
+        ) USING v_batch_id;
         UPDATE ops.batch AS b
         SET rows_in = (SELECT count(*) FROM quality.quarantine AS q WHERE q.replay_batch_id = v_batch_id)
         WHERE b.batch_id = v_batch_id;
-        CALL silver.refine_cdr(v_batch_id);
+        EXECUTE format('CALL silver.%I($1)', 'refine_' || v_group.dataset) USING v_batch_id;
         v_batches := v_batches || v_batch_id;
     END LOOP;
     IF v_batches = '{}' THEN

@@ -1,6 +1,6 @@
 -- requires: rollup/refresh_table.sql
 -- Brings every rollup up to date with what was loaded: exactly the touched buckets, sources before
--- what is built on them. Commits after each rollup (Apache) or range (community), so it cannot run in
+-- what is built on them. Commits after each rollup or, of a continuous aggregate, each range, so it cannot run in
 -- a transaction block, and on the community edition only the owner of the rollups may call it. A crash
 -- leaves marks that the next call takes up; refreshing a range twice is harmless.
 CREATE OR REPLACE PROCEDURE rollup.refresh_pending()
@@ -16,7 +16,7 @@ BEGIN
     -- One run at a time, over its commits; the lock of a run that fails goes with its session.
     PERFORM pg_advisory_lock(7301005);
     FOR v_def IN SELECT d.* FROM rollup.definition AS d ORDER BY d.position LOOP
-        IF current_setting('timescaledb.license') <> 'timescale' THEN
+        IF v_def.is_merged OR current_setting('timescaledb.license') <> 'timescale' THEN
             PERFORM rollup.refresh_table(v_def.rollup_name);
         ELSE
             SELECT array_agg(r.lo ORDER BY r.lo), array_agg(r.hi ORDER BY r.lo) INTO v_los, v_his

@@ -1,7 +1,8 @@
 -- requires: rollup/_pending_ranges.sql, rollup/_touch_children.sql
--- Apache edition: recomputes the touched buckets of one rollup, delete and insert in the caller's
--- transaction, and marks what is built on it. Returns how many ranges were refreshed. One refresh of
--- a rollup at a time; rows that arrive meanwhile have marks of their own and come with the next one.
+-- Recomputes the touched buckets of one rollup that is stored as a table (all of the Apache edition, merged
+-- ones on both), delete and insert in the caller's transaction, and marks what is built on it. Returns how
+-- many ranges were refreshed. One refresh of a rollup at a time; rows that arrive meanwhile have marks of
+-- their own and come with the next one.
 CREATE OR REPLACE FUNCTION rollup.refresh_table(p_rollup text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -18,7 +19,8 @@ DECLARE
     v_insert text;
 BEGIN
     SELECT d.* INTO v_def FROM rollup.definition AS d WHERE d.rollup_name = p_rollup;
-    IF v_def.rollup_name IS NULL OR current_setting('timescaledb.license') = 'timescale' THEN
+    IF v_def.rollup_name IS NULL
+        OR (current_setting('timescaledb.license') = 'timescale' AND NOT v_def.is_merged) THEN
         RAISE EXCEPTION 'rollup % is not refreshed as a table here', p_rollup
             USING ERRCODE = 'TS007', HINT = 'CALL rollup.refresh_pending() serves both editions.';
     END IF;
@@ -31,6 +33,10 @@ BEGIN
         ),
         v_def.position
     ));
+    IF v_def.is_merged THEN
+        -- Batches in flight add to these buckets: wait for them, and hold back those that come.
+        PERFORM pg_advisory_xact_lock(7301006);
+    END IF;
     v_store := format('rollup.%I', v_def.rollup_name || '_v' || v_def.version);
     v_insert := format('INSERT INTO %s ', v_store) || replace(
         v_def.select_sql, 'WHERE true', format('WHERE %I >= $1 AND %1$I < $2', v_def.time_column)
@@ -51,6 +57,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rollup.refresh_table(text) IS
-'Recomputes the touched buckets of one rollup (Apache edition)';
+'Recomputes the touched buckets of one rollup that is stored as a table';
 REVOKE ALL ON FUNCTION rollup.refresh_table(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION rollup.refresh_table(text) TO telestream_loader, telestream_consumer;

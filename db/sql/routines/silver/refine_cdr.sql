@@ -1,4 +1,5 @@
--- requires: silver/enrol_cdr.sql, bronze/staged_cdr.sql
+-- requires: silver/enrol_cdr.sql, bronze/staged_cdr.sql, quality/_apply_rules.sql, quality/_close_batch.sql
+-- requires: ops/_lock_staged_batch.sql, rollup/_mark.sql
 -- Takes one staged batch from Bronze to Silver within the caller's transaction: applies the rules of
 -- quality.rule, quarantines what violates an error rule, replaces people, cells and plans by keys,
 -- inserts what is new, counts, notes the touched buckets of every rollup and asserts that nothing was
@@ -13,39 +14,16 @@ SET enable_nestloop = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
-    v_batch record;
-    v_rules record;
-    v_lateness interval;
-    v_past interval;
-    v_future interval;
-    v_context text;
+    v_lateness interval := (SELECT s.value::interval FROM ops.setting AS s WHERE s.name = 'allowed_lateness');
     v_staged bigint;
-    v_violations bigint[];
-    v_refused bigint := 0;
-    v_unreadable bigint;
+    v_refused bigint;
     v_loaded bigint;
     v_late bigint;
     v_min timestamptz;
     v_max timestamptz;
+    v_buckets timestamptz[];
 BEGIN
-    SELECT b.* INTO v_batch FROM ops.batch AS b WHERE b.batch_id = p_batch_id FOR UPDATE;
-    IF v_batch.batch_id IS NULL OR v_batch.status <> 'staged' THEN
-        RAISE EXCEPTION 'batch % is not staged', p_batch_id
-            USING ERRCODE = 'TS001',
-            DETAIL = format('Its status is %s.', coalesce(v_batch.status, 'unknown')),
-            HINT = 'Insert into ops.batch, then into bronze.cdr, then refine, in one transaction.';
-    END IF;
-    IF v_batch.dataset <> 'cdr' THEN
-        RAISE EXCEPTION 'batch % holds %, not CDRs', p_batch_id, v_batch.dataset USING ERRCODE = 'TS008';
-    END IF;
-
-    SELECT
-        max(s.value) FILTER (WHERE s.name = 'allowed_lateness')::interval,
-        max(s.value) FILTER (WHERE s.name = 'event_window_past')::interval,
-        max(s.value) FILTER (WHERE s.name = 'event_window_future')::interval
-    INTO v_lateness, v_past, v_future
-    FROM ops.setting AS s;
-
+    PERFORM ops._lock_staged_batch(p_batch_id, 'cdr');
     IF coalesce(current_setting('telestream.enrolled_batch', true), '') <> p_batch_id::text THEN
         PERFORM silver.enrol_cdr(
             p_batch_id,
@@ -68,42 +46,7 @@ BEGIN
         );
     END IF;
 
-    -- Rules: the fast path only counts; reasons are worked out for refused records alone.
-    SELECT
-        array_agg(r.rule ORDER BY r.rule) AS names,
-        string_agg(format('count(*) FILTER (WHERE %s)', r.predicate), ', ' ORDER BY r.rule) AS counts,
-        string_agg(format('(%s)', r.predicate), ' OR ' ORDER BY r.rule)
-            FILTER (WHERE r.severity = 'error') AS any_error,
-        string_agg(format('CASE WHEN %s THEN %L END', r.predicate, r.rule), ', ' ORDER BY r.rule)
-            FILTER (WHERE r.severity = 'error') AS reasons,
-        array_agg(r.severity = 'error' ORDER BY r.rule) AS is_error
-    INTO v_rules
-    FROM quality.rule AS r
-    WHERE r.dataset = 'cdr' AND r.is_enabled AND r.predicate IS NOT NULL;
-
-    v_context := format(
-        'bronze.cdr AS b CROSS JOIN (SELECT %L::text[] AS promises, %L::timestamptz AS earliest_event_at, '
-        '%L::timestamptz AS latest_event_at) AS x WHERE b.batch_id = %s',
-        v_batch.promises, now() - v_past, now() + v_future, p_batch_id
-    );
-    EXECUTE format(
-        'SELECT count(*), ARRAY[%s]::bigint[] FROM %s', coalesce(v_rules.counts, ''), v_context
-    ) INTO v_staged, v_violations;
-
-    IF EXISTS (
-        SELECT FROM unnest(v_violations, v_rules.is_error) AS u (n, is_error) WHERE u.n > 0 AND u.is_error
-    ) THEN
-        EXECUTE format(
-            'INSERT INTO quality.quarantine (dataset, batch_id, line, rules, reason, record) '
-            'SELECT ''cdr'', %s, q.line, q.rules, '
-            '(SELECT string_agg(r.message, ''; '' ORDER BY r.rule) FROM quality.rule AS r '
-            'WHERE r.dataset = ''cdr'' AND r.rule = ANY (q.rules)), q.record '
-            'FROM (SELECT b.line, array_remove(ARRAY[%s], NULL) AS rules, '
-            'to_jsonb(b) - ''batch_id'' - ''line'' AS record FROM %s AND (%s)) AS q',
-            p_batch_id, v_rules.reasons, v_context, v_rules.any_error
-        );
-        GET DIAGNOSTICS v_refused = ROW_COUNT;
-    END IF;
+    SELECT r.o_staged, r.o_refused INTO v_staged, v_refused FROM quality._apply_rules(p_batch_id) AS r;
 
     -- A person, cell or plan that enrol_cdr has not made known turns into a null key here, and the
     -- column's NOT NULL stops the batch: nothing is ever attached to the wrong or to no one silently.
@@ -159,22 +102,6 @@ BEGIN
         LEFT JOIN ops.watermark AS w ON w.dataset = 'cdr' AND ins.source_system = w.source
         GROUP BY 1, 2
     ),
-    touched AS (
-        INSERT INTO rollup.pending (rollup_name, bucket, batch_id)
-        SELECT DISTINCT
-            d.rollup_name,
-            CASE
-                WHEN d.is_calendar
-                    THEN public.time_bucket(
-                        d.grain, s.bucket, (SELECT z.value FROM ops.setting AS z WHERE z.name = 'time_zone')
-                    )
-                ELSE public.time_bucket(d.grain, s.bucket)
-            END,
-            p_batch_id
-        FROM slot AS s
-        CROSS JOIN rollup.definition AS d
-        WHERE d.source = 'silver.fact_cdr'
-    ),
     moved AS (
         INSERT INTO ops.watermark AS w (dataset, source, event_at)
         SELECT 'cdr', s.source_system, max(s.max_at)
@@ -184,41 +111,14 @@ BEGIN
         ON CONFLICT (dataset, source) DO UPDATE
         SET event_at = greatest(w.event_at, excluded.event_at), updated_at = clock_timestamp()
     )
-    SELECT coalesce(sum(s.loaded), 0), coalesce(sum(s.late), 0), min(s.min_at), max(s.max_at)
-    INTO v_loaded, v_late, v_min, v_max
+    SELECT
+        coalesce(sum(s.loaded), 0), coalesce(sum(s.late), 0), min(s.min_at), max(s.max_at),
+        array_agg(DISTINCT s.bucket)
+    INTO v_loaded, v_late, v_min, v_max, v_buckets
     FROM slot AS s;
 
-    SELECT count(*) - v_refused INTO v_unreadable FROM quality.quarantine AS q WHERE q.batch_id = p_batch_id;
-    IF v_batch.rows_in <> v_staged + v_unreadable THEN
-        RAISE EXCEPTION 'batch % does not reconcile', p_batch_id
-            USING ERRCODE = 'TS002',
-            DETAIL = format(
-                'The reader counted %s records; %s are in Bronze and %s were unreadable.',
-                v_batch.rows_in, v_staged, v_unreadable
-            );
-    END IF;
-
-    INSERT INTO quality.rule_result (batch_id, rule, violations)
-    SELECT p_batch_id, u.rule, u.n FROM unnest(v_rules.names, v_violations) AS u (rule, n) WHERE u.n > 0
-    UNION ALL
-    SELECT p_batch_id, 'duplicate', v_staged - v_refused - v_loaded WHERE v_staged - v_refused - v_loaded > 0
-    UNION ALL
-    SELECT p_batch_id, q.rules[1], count(*)
-    FROM quality.quarantine AS q
-    WHERE q.batch_id = p_batch_id AND q.record IS NULL
-    GROUP BY 1, 2;
-
-    UPDATE ops.batch AS b
-    SET
-        status = 'done',
-        rows_loaded = v_loaded,
-        rows_duplicate = v_staged - v_refused - v_loaded,
-        rows_quarantined = v_refused + v_unreadable,
-        rows_late = v_late,
-        min_event_at = v_min,
-        max_event_at = v_max,
-        finished_at = clock_timestamp()
-    WHERE b.batch_id = p_batch_id;
+    PERFORM rollup._mark('silver.fact_cdr', v_buckets, p_batch_id);
+    PERFORM quality._close_batch(p_batch_id, v_staged, v_refused, v_loaded, v_late, v_min, v_max);
 END
 $$;
 COMMENT ON PROCEDURE silver.refine_cdr IS

@@ -1,0 +1,41 @@
+"""Makes the persons, cells and plans of a batch known, in a short transaction before the batch's own."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telestream.db.connection import Connection
+
+
+def enrol_cdr(connection: Connection, batch_id: int, table: pa.Table) -> None:
+    """Enrol what a table of canonical CDRs names, so that workers do not wait for each other in their batches."""
+    caller, called, imsi = (table.column(name) for name in ("caller", "called", "imsi"))
+    # Where the served party's number is unknown its SIM stands in; the refine says it in the same way.
+    is_mt = pc.fill_null(pc.equal(table.column("direction"), "mt"), False)
+    alone = pc.and_(pc.is_valid(imsi), pc.is_null(pc.if_else(is_mt, called, caller)))
+    imsis = pc.binary_join_element_wise("imsi:", imsi.filter(alone), "")
+    persons = pa.chunked_array([*caller.chunks, *called.chunks, *imsis.chunks], pa.string())
+    cells = table.select(["cell_id", "region_code"]).group_by(["cell_id", "region_code"]).aggregate([])
+    connection.execute(
+        "SELECT silver.enrol_cdr(%s, %s::text[], %s::text[], %s::text[], %s::text[])",
+        (
+            batch_id,
+            persons.unique().drop_null().to_pylist(),
+            cells.column("cell_id").to_pylist(),
+            cells.column("region_code").to_pylist(),
+            table.column("plan_code").unique().drop_null().to_pylist(),
+        ),
+    )
+
+
+def enrol_network_event(connection: Connection, batch_id: int, table: pa.Table) -> None:
+    """Enrol the subscribers and cells that a table of network events names."""
+    connection.execute(
+        "SELECT silver.enrol_network_event(%s, %s::text[], %s::text[])",
+        (
+            batch_id,
+            table.column("subscriber").unique().drop_null().to_pylist(),
+            table.column("cell_id").unique().drop_null().to_pylist(),
+        ),
+    )
