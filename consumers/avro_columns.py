@@ -26,6 +26,8 @@ _TOO_SHORT = "the message ends too early"
 
 Rows = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Sizes = npt.NDArray[np.uint8]
 
 
 class Records:
@@ -69,7 +71,7 @@ class Records:
             self._skip(field)
             return None
         values = self._value(field, field.type, self._all, field.target)
-        if field.target is not None and not field.target.nullable:
+        if values is not None and field.target is not None and not field.target.nullable:
             missing = values.is_null().to_numpy(zero_copy_only=False)
             self._refuse(missing, "incompatible_schema", f"field {field.name} is null, but must have a value")
         return values
@@ -88,7 +90,7 @@ class Records:
     def _malformed(self, rows: Rows, field: FieldPlan, what: str) -> None:
         self._refuse(rows, "undecodable", f"field {field.name}: {what}")
 
-    def _advance(self, field: FieldPlan, sizes: Integers | npt.NDArray[np.uint8]) -> None:
+    def _advance(self, field: FieldPlan, sizes: Integers | Sizes) -> None:
         self._places += sizes
         beyond = self._places > self._ends
         if beyond.any():
@@ -135,7 +137,7 @@ class Records:
 
     def _union(self, field: FieldPlan, branches: list[Any], present: Rows, target: Target | None) -> pa.Array | None:
         index = self._integer(field, present)
-        self._malformed((index < 0) | (index >= len(branches)), field, "no such branch of its union")
+        self._malformed(present & ((index < 0) | (index >= len(branches))), field, "no such branch of its union")
         found = [
             self._value(field, field.names.resolve(branch), present & (index == number), target)
             for number, branch in enumerate(branches)
@@ -156,13 +158,13 @@ class Records:
             half = (first >> 1).astype(np.int64)
             first &= 1
             return half ^ -first.astype(np.int64)
-        words = self._words[self._places]
+        words: Words = self._words[self._places]
         # The lowest bit is the highest of the last byte; below it are the bytes of the number.
         stop = ~words & _CONTINUES
         lowest = stop & -stop
         mask = lowest - np.uint64(1)  # all ones where no byte of the eight is the last
-        sizes = (np.bitwise_count(mask) >> 3) + np.uint8(1)
-        bits = words & (mask & ~_CONTINUES)
+        sizes: Sizes = (np.bitwise_count(mask) >> 3) + np.uint8(1)
+        bits: Words = words & (mask & ~_CONTINUES)
         # Close the gaps between groups of 7, then 14, then 28 bits.
         bits = (bits & np.uint64(0x007F007F007F007F)) | ((bits & np.uint64(0x7F007F007F007F00)) >> np.uint64(1))
         bits = (bits & np.uint64(0x00003FFF00003FFF)) | ((bits & np.uint64(0x3FFF00003FFF0000)) >> np.uint64(2))
@@ -175,9 +177,7 @@ class Records:
         self._advance(field, sizes)
         return ((bits >> np.uint64(1)) ^ -(bits & np.uint64(1))).view(np.int64)
 
-    def _finish_long(
-        self, field: FieldPlan, rows: Rows, bits: npt.NDArray[np.uint64], sizes: npt.NDArray[np.uint8]
-    ) -> None:
+    def _finish_long(self, field: FieldPlan, rows: Rows, bits: Words, sizes: Sizes) -> None:
         """Add bytes nine and ten of numbers that have them."""
         numbers = np.flatnonzero(rows)
         ninth = self._octets[self._places[numbers] + 8]
@@ -200,7 +200,7 @@ class Records:
 
     def _enum(self, field: FieldPlan, symbols: list[str], present: Rows, target: Target | None) -> pa.Array | None:
         index = self._integer(field, present)
-        unknown = (index < 0) | (index >= len(symbols))
+        unknown = present & ((index < 0) | (index >= len(symbols)))
         self._malformed(unknown, field, "no such symbol of its enum")
         if target is None:
             return None
@@ -262,7 +262,7 @@ def _slices(data: bytes, starts: Integers, stops: Integers) -> pa.Array:
     offsets[0::2] = starts
     offsets[1::2] = stops
     both = pa.Array.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
-    return both.take(pa.array(np.arange(0, len(offsets), 2, np.int32)))
+    return both.take(pa.array(np.arange(0, len(offsets), 2)))
 
 
 def _not_utf8(values: pa.Array) -> Rows:

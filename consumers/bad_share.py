@@ -5,16 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from telestream.errors import TerminalError
+from telestream.errors import BadShareError
 
 # The share is taken over about this many of the latest messages …
 WINDOW = 10_000
 # … and means something from this many bad ones on.
 LEAST = 100
-
-
-class BadShareError(TerminalError):
-    """More of the latest messages cannot be decoded than is allowed."""
 
 
 class BadShare:

@@ -14,8 +14,8 @@ from telestream.consumers.broker import Broker, Messages
 from telestream.consumers.ownership import claim, gap_error, move
 from telestream.consumers.prepare import Batch, Claim, Prepared
 from telestream.consumers.telemetry import HealthWatch, Stage, Telemetry
-from telestream.consumers.writer import FencedError, Writer, Written
-from telestream.errors import TransientError
+from telestream.consumers.writer import Writer, Written
+from telestream.errors import FencedError, TransientError
 
 _log = logging.getLogger(__name__)
 

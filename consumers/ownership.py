@@ -9,11 +9,7 @@ from telestream.consumers.broker import Broker
 from telestream.consumers.prepare import Claim
 from telestream.consumers.writer import CONSUMER_ROLE
 from telestream.db.connection import connect, translated
-from telestream.errors import TerminalError
-
-
-class GapError(TerminalError):
-    """The log no longer holds what has not been read yet, or is shorter than what has been."""
+from telestream.errors import GapError
 
 
 def claim(
@@ -38,8 +34,8 @@ def claim(
     ranges = broker.log_range(partitions)
     with translated(url), connect(url, role=CONSUMER_ROLE, autocommit=True) as connection:
         rows = connection.execute(
-            "SELECT * FROM ops.claim_partitions(%s, %s, %s::integer[], %s)",
-            (incarnation, broker.topic, list(partitions), owner),
+            "SELECT * FROM ops.claim_partitions(%s, %s, %s::integer[], %s::bigint[], %s)",
+            (incarnation, broker.topic, list(partitions), [ranges[one][1] for one in partitions], owner),
         ).fetchall()
     claims = []
     for partition, next_offset, epoch, event_at in rows:

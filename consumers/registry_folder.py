@@ -121,7 +121,8 @@ def _parsed(schema: dict[str, Any]) -> avro.schema.Schema:
 
 
 def _require_compatible(subject: str, reader: avro.schema.Schema, writer: avro.schema.Schema) -> None:
-    result = ReaderWriterCompatibilityChecker().get_compatibility(reader, writer)
+    checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+    result = checker.get_compatibility(reader, writer)
     if result.compatibility is not SchemaCompatibilityType.compatible:
         reasons = sorted({kind.value for kind in result.incompatibilities})
         raise IncompatibleSchemaError(

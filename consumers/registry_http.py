@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import urllib3
-from urllib3.util import Retry, Timeout, make_headers, parse_url
+from urllib3.util import Retry, Timeout, parse_url
 
 from telestream.consumers.registry_protocol import IncompatibleSchemaError, UnknownSchemaError
 from telestream.errors import TelestreamError, TerminalError, TransientError, UsageError
@@ -29,8 +30,8 @@ _T = TypeVar("_T")
 class HttpRegistry:
     """Talks to a registry; see `SchemaRegistry`. It decides which schemas are compatible, by its own settings.
 
-    Schemas are remembered by their id for good. A call is tried again a few times, for 25 seconds at most, before it
-    counts as unanswered. Certificates are checked against those of the system, or of `SSL_CERT_FILE`.
+    Schemas are remembered by their id for good. A call is tried again a few times, for half a minute at most, before
+    it counts as unanswered. Certificates are checked against those of the system, or of `SSL_CERT_FILE`.
 
     Args:
         url: where it is, `http://…` or `https://…`.
@@ -52,7 +53,7 @@ class HttpRegistry:
         self._known: dict[int, dict[str, Any]] = {}
         self._headers = {"Accept": _MEDIA_TYPE}
         if user:
-            self._headers |= make_headers(basic_auth=f"{user}:{password}")
+            self._headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         self._http = urllib3.PoolManager(
             timeout=Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
             retries=Retry(

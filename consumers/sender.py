@@ -52,7 +52,7 @@ class Sender:
             self._send(self._open(), messages)
         except KafkaError as exc:
             self._lost = self._lost or self._producer is not None
-            self.close()
+            self._discard()
             # The text of the error may quote the message, the name of its class does not.
             raise TransientError(
                 "the broker does not acknowledge",
@@ -60,7 +60,7 @@ class Sender:
                 hint="Start it, and check TELESTREAM_KAFKA_BOOTSTRAP and the rights on the topic; nothing is lost.",
             ) from exc
         except BaseException:
-            self.close()
+            self._discard()
             raise
 
     def _open(self) -> KafkaProducer:
@@ -84,18 +84,22 @@ class Sender:
         return self._producer
 
     def _send(self, producer: KafkaProducer, messages: Sequence[Message]) -> None:
-        try:
-            pending = [
-                producer.send(message.topic, message.value, message.key, list(message.headers)) for message in messages
-            ]
-        finally:
-            # Also when one was refused: a producer with messages in it cannot be closed.
-            producer.flush(self._timeout + _GRACE_SECONDS)
+        pending = [
+            producer.send(message.topic, message.value, message.key, list(message.headers)) for message in messages
+        ]
+        producer.flush(self._timeout + _GRACE_SECONDS)
         for future in pending:
             future.get(timeout=0)
 
+    def _discard(self) -> None:
+        """Close the producer without what it still holds, which a later send repeats."""
+        if self._producer is not None:
+            # Its `close` waits for every message first, and some are never given up: the thread would stay for good.
+            self._producer._sender.force_close()
+        self.close()
+
     def close(self) -> None:
-        """Close the producer; what was not acknowledged is dropped."""
+        """Close the producer."""
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(KafkaError):

@@ -16,15 +16,11 @@ from telestream.db.connection import Connection, connect, translated
 from telestream.db.copy import copy_table
 from telestream.db.sqlstate import SqlState
 from telestream.db.vault import lend_vault_key
-from telestream.errors import TransientError
+from telestream.errors import FencedError
 
 CONSUMER_ROLE = "telestream_consumer"
 # A consumer that is stopped in the middle of a transaction holds its partitions no longer than this.
 _TRANSACTION_TIMEOUT = "30s"
-
-
-class FencedError(TransientError):
-    """Another consumer has claimed a partition that this one was reading; nothing of the batch was written."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
-DELETE FROM quality.quarantine AS q WHERE q.dataset = 'network_event';
-DELETE FROM quality.rule AS r WHERE r.dataset = 'network_event';
-DELETE FROM ops.setting AS s WHERE s.name = 'allowed_event_lateness';
+DELETE FROM quality.quarantine AS q
+WHERE q.dataset = 'network_event';
+DELETE FROM quality.rule AS r
+WHERE r.dataset = 'network_event';
+DELETE FROM ops.setting AS s
+WHERE s.name = 'allowed_event_lateness';
 DROP TABLE silver.fact_network_event;
 DO $$
 DECLARE

@@ -1,4 +1,5 @@
-DELETE FROM ops.setting AS s WHERE s.name IN ('window_grace', 'idle_close', 'baseline_weeks');
+DELETE FROM ops.setting AS s
+WHERE s.name IN ('window_grace', 'idle_close', 'baseline_weeks');
 DROP TABLE analytics.detection;
 DROP TABLE analytics.anomaly;
 DROP TABLE analytics.baseline;

@@ -49,7 +49,7 @@ INSERT INTO analytics.kpi (
 ),
 (
     'activity', 'CASE WHEN w.kpi_samples > 0 THEN w.attaches + w.rrc_setups + w.handovers + w.detaches END',
-    'w.attaches + w.rrc_setups + w.handovers + w.detaches', 20, 'low', 2, 1, 1, 0.9, 1, 0.1, 'critical',
+    'w.attaches + w.rrc_setups + w.handovers + w.detaches', 8, 'low', 2, 1, 2, 0.9, 1, 0.1, 'critical',
     'The cell reports but serves nobody: sleeping cell'
 ),
 (
@@ -142,7 +142,8 @@ COMMENT ON COLUMN analytics.anomaly.median IS 'Baseline median when it opened';
 COMMENT ON COLUMN analytics.anomaly.mad IS 'Baseline spread when it opened, floors included';
 COMMENT ON COLUMN analytics.anomaly.query IS 'Query that shows it, over from_at to to_at';
 COMMENT ON COLUMN analytics.anomaly.from_at IS 'Start of the time to look at: two hours before it';
-COMMENT ON COLUMN analytics.anomaly.to_at IS 'End of the time to look at: half an hour after it, or after the last window';
+COMMENT ON COLUMN analytics.anomaly.to_at IS
+'End of the time to look at: half an hour after the last window';
 COMMENT ON COLUMN analytics.anomaly.detected_at IS 'When it was written';
 
 CREATE TABLE analytics.detection (

@@ -52,3 +52,15 @@ class SourceError(TerminalError):
 
 class ProfileError(TerminalError):
     """A profile is wrong, or no profile fits the file."""
+
+
+class FencedError(TransientError):
+    """Another consumer has claimed a partition that this one was reading; nothing of its batch was written."""
+
+
+class BadShareError(TerminalError):
+    """More of the latest messages cannot be decoded than is allowed: a bad deployment, not bad luck."""
+
+
+class GapError(TerminalError):
+    """The log no longer holds what has not been read yet, or is shorter than what has been."""

@@ -444,6 +444,31 @@ def test_an_enum_is_read_as_text() -> None:
     assert reasons(decoded) == [(3, "undecodable"), (4, "undecodable")]
 
 
+@pytest.mark.parametrize(
+    ("type_", "body"),
+    [
+        ("boolean", b"\x02"),
+        (["null", "string"], b"\x04"),
+        (["null", "string"], b"\x0a\x02a"),
+        (["null", "string"], b"\x01\x02a"),
+        ("int", b"\x80\x80\x80\x80\x10"),
+        ("int", b"\x81\x80\x80\x80\x10"),
+        ({"type": "enum", "name": "Kind", "symbols": ["A"]}, b"\x02"),
+        ({"type": "enum", "name": "Kind", "symbols": ["A"]}, b"\x01"),
+    ],
+)
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_the_specification_forbids_is_bad(type_: Any, body: bytes, wanted: bool) -> None:
+    kind = "string" if isinstance(type_, dict) else type_
+    reader = record(field("a", kind)) if wanted else record(field("b", "string", default=""))
+    assert reasons(decode(record(field("a", type_)), reader, [frame(1, body)])) == [(0, "undecodable")]
+    nested = {"type": "array", "items": type_}
+    decoded = decode(
+        record(field("a", nested)), record(field("b", "string", default="")), [frame(1, b"\2" + body + b"\0")]
+    )
+    assert reasons(decoded) == [(0, "undecodable")]
+
+
 @pytest.mark.parametrize("logical", ["timestamp-nanos", "local-timestamp-micros", "time-micros"])
 def test_another_kind_of_time_is_not_taken_for_microseconds(logical: str) -> None:
     writer = record(field("at", {"type": "long", "logicalType": logical}))

@@ -18,6 +18,16 @@ READ = {
     "quality.quarantine_summary": {"loader", "api", "analyst", "privacy"},
     "quality.score_by_day": {"loader", "api", "analyst", "privacy"},
     "ops.batch": {"loader", "consumer", "api", "privacy"},
+    "bronze.network_event": {"privacy"},
+    "silver.fact_network_event": {"privacy"},
+    "ops.kafka_offset": {"loader", "consumer", "api"},
+    "ops.dead_letter": {"consumer", "privacy"},
+    "ops.outbox": {"consumer", "api"},
+    "analytics.anomaly": {"consumer", "api", "analyst"},
+    "analytics.kpi": {"consumer", "api", "analyst"},
+    "gold.network_5m": set(ROLES),
+    "gold.network_1h": set(ROLES),
+    "gold.anomaly": set(ROLES),
     "gold.cdr": {"loader", "api", "analyst", "privacy"},
     "gold.cell_traffic_5m": {"loader", "api", "analyst", "privacy"},
     "gold.cell_traffic_1h": {"loader", "api", "analyst", "privacy"},
@@ -29,6 +39,16 @@ READ = {
 }
 CALL = {
     "SELECT ops.open_batch('cdr')": {"loader", "consumer"},
+    "SELECT ops.open_batch('network_event')": {"loader", "consumer"},
+    "SELECT ops.claim_partitions('i', 't', ARRAY[0], ARRAY[0]::bigint[], 'me')": {"consumer"},
+    "SELECT analytics.detect(now())": {"consumer"},
+    "SELECT ops.hot_windows()": {"consumer"},
+    "UPDATE ops.kafka_offset SET next_offset = 0": set[str](),
+    "UPDATE ops.outbox SET payload = '{}'": set[str](),
+    "UPDATE ops.outbox SET published_at = now()": {"consumer"},
+    "DELETE FROM ops.dead_letter": set[str](),
+    "UPDATE analytics.kpi SET open_z = 1": set[str](),
+    "SELECT analytics._judge_window(now())": set[str](),
     "SELECT * FROM gold.check_rollups()": {"loader", "consumer", "api", "analyst"},
     "SELECT rollup.refresh_table('revenue_1d')": {"loader", "consumer"},
     "SELECT * FROM vault._pads()": set[str](),
@@ -98,7 +118,7 @@ def test_nothing_an_analyst_reads_names_a_person_or_a_device(connection: psycopg
             "SELECT c.oid::regclass::text FROM pg_class AS c"
             " WHERE c.relkind IN ('r', 'v', 'p', 'm')"
             " AND c.relnamespace::regnamespace::text"
-            " IN ('bronze', 'silver', 'gold', 'rollup', 'quality', 'ops', 'vault', 'privacy')"
+            " IN ('bronze', 'silver', 'gold', 'rollup', 'quality', 'ops', 'vault', 'privacy', 'analytics')"
             " AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
         ).fetchall()
     ]
@@ -133,7 +153,7 @@ def test_every_object_a_reader_sees_has_a_comment(connection: psycopg.Connection
         SELECT c.oid::regclass::text, a.attname
         FROM pg_class AS c
         INNER JOIN pg_attribute AS a ON c.oid = a.attrelid AND a.attnum > 0 AND NOT a.attisdropped
-        WHERE c.relnamespace::regnamespace::text IN ('gold', 'silver', 'quality', 'ops', 'vault')
+        WHERE c.relnamespace::regnamespace::text IN ('gold', 'silver', 'quality', 'ops', 'vault', 'analytics')
             AND c.relkind IN ('r', 'v', 'p')
             AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)
         UNION ALL

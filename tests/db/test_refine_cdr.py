@@ -45,7 +45,10 @@ def test_each_error_rule_refuses_its_record_and_no_other(connection: psycopg.Con
 
 
 def test_every_rule_with_a_predicate_and_error_severity_is_tested(connection: psycopg.Connection) -> None:
-    rules = fetch(connection, "SELECT rule FROM quality.rule WHERE dataset = 'cdr' AND predicate IS NOT NULL AND severity = 'error'")
+    rules = fetch(
+        connection,
+        "SELECT rule FROM quality.rule WHERE dataset = 'cdr' AND predicate IS NOT NULL AND severity = 'error'",
+    )
     assert {rule for (rule,) in rules} == set(BAD)
 
 

@@ -161,7 +161,7 @@ def test_means_and_percentile_of_a_window(connection: psycopg.Connection) -> Non
     assert row[:2] == (100, 50.5)
     assert row[2] == pytest.approx(95, abs=1)
     assert row[3] == 100
-    assert row[4:] == (pytest.approx(-80.5, abs=0.01), -81.0)
+    assert row[4:] == (pytest.approx(-80.505, abs=0.006), -81.0)
 
 
 def test_hot_windows_are_the_newest(connection: psycopg.Connection) -> None:

@@ -1,5 +1,5 @@
--- Writes the alert of an anomaly that opened or ended to the outbox, in the transaction of the anomaly. Its id
--- follows from anomaly and status, so that it is the same however often it is sent.
+-- Writes the alert of an anomaly that opened or ended to the outbox, in the transaction of the anomaly. Its
+-- id follows from anomaly and status, so that it is the same however often it is sent.
 CREATE OR REPLACE FUNCTION analytics._alert(p_anomaly_id bigint, p_status text, p_window timestamptz)
 RETURNS void
 LANGUAGE sql VOLATILE

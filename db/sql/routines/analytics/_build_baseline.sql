@@ -1,6 +1,6 @@
 -- requires: analytics/_values.sql
 -- Writes what is normal in one hour: median and median absolute deviation of the same hour of the past weeks,
--- where there are at least 24 such windows (two weeks of an hour); else of the windows of the last six hours,
+-- where there are at least 24 such windows (two weeks of an hour); else of the windows of the last two hours,
 -- where there are at least 6. Windows within an anomaly do not count as normal.
 CREATE OR REPLACE FUNCTION analytics._build_baseline(p_hour timestamptz, p_to timestamptz)
 RETURNS void
@@ -20,7 +20,7 @@ BEGIN
             (SELECT array_agg(p_hour - n * interval '7 days') FROM generate_series(1, v_weeks) AS n)
         ) AS v
         UNION ALL
-        SELECT v.*, false FROM analytics._values(p_to - interval '6 hours', p_to) AS v
+        SELECT v.*, false FROM analytics._values(p_to - interval '2 hours', p_to) AS v
     ),
     normal AS MATERIALIZED (
         SELECT s.* FROM seen AS s

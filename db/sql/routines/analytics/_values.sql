@@ -3,7 +3,9 @@
 CREATE OR REPLACE FUNCTION analytics._values(
     p_from timestamptz, p_to timestamptz, p_hours timestamptz[] DEFAULT NULL
 )
-RETURNS TABLE (bucket timestamptz, cell_key integer, kpi text, value double precision, support double precision)
+RETURNS TABLE (
+    bucket timestamptz, cell_key integer, kpi text, value double precision, support double precision
+)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$

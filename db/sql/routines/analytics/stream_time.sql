@@ -7,6 +7,7 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
+        WHEN s.unknown > 0 THEN NULL
         WHEN s.lagging > 0 THEN s.slowest_at
         WHEN s.latest_at > p_now - interval '1 hour' THEN greatest(s.latest_at, p_now - s.idle_close)
         ELSE s.latest_at
@@ -14,6 +15,7 @@ AS $$
     FROM (
         SELECT
             count(*) FILTER (WHERE k.next_offset < k.log_end) AS lagging,
+            count(*) FILTER (WHERE k.next_offset < k.log_end AND k.event_at IS NULL) AS unknown,
             min(k.event_at) FILTER (WHERE k.next_offset < k.log_end) AS slowest_at,
             max(k.event_at) AS latest_at,
             (SELECT t.value::interval FROM ops.setting AS t WHERE t.name = 'idle_close') AS idle_close

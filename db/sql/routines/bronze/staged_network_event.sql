@@ -1,5 +1,5 @@
--- Returns the events of one batch in the order they were copied. A function, because its ROWS tell the planner
--- what no statistics can know of rows written a moment ago.
+-- Returns the events of one batch in the order they were copied. A function, because its ROWS tell the
+-- planner what no statistics can know of rows written a moment ago.
 CREATE OR REPLACE FUNCTION bronze.staged_network_event(p_batch_id bigint)
 RETURNS SETOF bronze.network_event
 LANGUAGE sql STABLE

@@ -25,15 +25,17 @@ SELECT
     gold.latency_percentile(
         0.95,
         ARRAY[
-            t.latency_le_5, t.latency_le_10, t.latency_le_15, t.latency_le_20, t.latency_le_30, t.latency_le_40,
-            t.latency_le_60, t.latency_le_80, t.latency_le_120, t.latency_le_200, t.latency_le_500,
-            t.latency_le_1000, t.latency_over
+            t.latency_le_5, t.latency_le_10, t.latency_le_15, t.latency_le_20, t.latency_le_30,
+            t.latency_le_40, t.latency_le_60, t.latency_le_80, t.latency_le_120, t.latency_le_200,
+            t.latency_le_500, t.latency_le_1000, t.latency_over
         ],
         t.latency_ms_max
     ) AS latency_ms_p95,
     t.latency_ms_max,
     round(t.loss_milli_sum / 1000.0 / nullif(t.loss_samples, 0), 3) AS packet_loss_pct_mean,
-    round(t.throughput_down_kbps_sum / nullif(t.throughput_samples, 0)::numeric) AS throughput_down_kbps_mean,
+    round(
+        t.throughput_down_kbps_sum / nullif(t.throughput_samples, 0)::numeric
+    ) AS throughput_down_kbps_mean,
     round(t.throughput_up_kbps_sum / nullif(t.throughput_samples, 0)::numeric) AS throughput_up_kbps_mean,
     t.cell_key,
     c.region_key

@@ -3,7 +3,8 @@
 CREATE OR REPLACE FUNCTION ops.hot_windows()
 RETURNS TABLE (
     bucket timestamptz, cell_id text, technology text, events bigint, drops bigint, handover_failures bigint,
-    latency_ms_mean double precision, rsrp_dbm_mean double precision, throughput_down_kbps_mean double precision
+    latency_ms_mean double precision, rsrp_dbm_mean double precision,
+    throughput_down_kbps_mean double precision
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -1,8 +1,8 @@
 -- requires: rollup/refresh_table.sql
--- Brings every rollup up to date with what was loaded: exactly the touched buckets, sources before
--- what is built on them. Commits after each rollup or, of a continuous aggregate, each range, so it cannot run in
--- a transaction block, and on the community edition only the owner of the rollups may call it. A crash
--- leaves marks that the next call takes up; refreshing a range twice is harmless.
+-- Brings every rollup up to date with what was loaded: exactly the touched buckets, sources before what is
+-- built on them. Commits after each rollup or, of a continuous aggregate, each range, so it cannot run in a
+-- transaction block, and on the community edition only the owner of the rollups may call it. A crash leaves
+-- marks that the next call takes up; refreshing a range twice is harmless.
 CREATE OR REPLACE PROCEDURE rollup.refresh_pending()
 LANGUAGE plpgsql
 AS $$

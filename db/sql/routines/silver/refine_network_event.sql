@@ -95,7 +95,7 @@ BEGIN
     );
 END
 $$;
-COMMENT ON PROCEDURE silver.refine_network_event(bigint) IS
+COMMENT ON PROCEDURE silver.refine_network_event IS
 'Takes one staged batch of network events from Bronze to Silver and Gold in the caller''s transaction';
 REVOKE ALL ON PROCEDURE silver.refine_network_event(bigint) FROM PUBLIC;
 GRANT EXECUTE ON PROCEDURE silver.refine_network_event(bigint) TO telestream_consumer, telestream_loader;
