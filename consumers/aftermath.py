@@ -35,6 +35,9 @@ class Aftermath:
         hot: hot metrics, or None for none.
         alert: called when there may be alerts to publish.
         now: the clock, with zone.
+
+    Attributes:
+        thread: the thread it runs in.
     """
 
     def __init__(
@@ -52,11 +55,11 @@ class Aftermath:
         self._keeps_hours = False
         self._hours_at = 0.0
         self._failing = False
-        self._thread = threading.Thread(target=self._run, name="aftermath", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="aftermath", daemon=True)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self.thread.start()
 
     def committed(self, incarnation: str) -> None:
         """Tell that a batch was committed."""
@@ -67,7 +70,7 @@ class Aftermath:
         """Make one last pass and end."""
         self._stop.set()
         self._wake.set()
-        self._thread.join()
+        self.thread.join()
 
     def _run(self) -> None:
         while True:

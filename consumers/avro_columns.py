@@ -163,7 +163,7 @@ class Records:
         stop = ~words & _CONTINUES
         lowest = stop & -stop
         mask = lowest - np.uint64(1)  # all ones where no byte of the eight is the last
-        sizes: Sizes = (np.bitwise_count(mask) >> 3) + np.uint8(1)
+        sizes: Sizes = np.bitwise_count(mask) // np.uint8(8) + np.uint8(1)
         bits: Words = words & (mask & ~_CONTINUES)
         # Close the gaps between groups of 7, then 14, then 28 bits.
         bits = (bits & np.uint64(0x007F007F007F007F)) | ((bits & np.uint64(0x7F007F007F007F00)) >> np.uint64(1))

@@ -12,7 +12,8 @@ class Messages:
     """Consecutive messages of one partition, as they lay in its log.
 
     `offsets`, `keys` and `values` go together; offsets rise and may have gaps. `next_offset` is where to read
-    on, `log_end` the offset that the next message produced will get.
+    on, `log_end` the offset that the next message produced will get. `sent` tells of runs of messages when they
+    were produced: milliseconds since 1970 and the number of messages.
     """
 
     partition: int
@@ -21,6 +22,7 @@ class Messages:
     values: list[bytes | None]
     next_offset: int
     log_end: int
+    sent: Sequence[tuple[int, int]] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -7,8 +7,10 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -31,7 +33,7 @@ from telestream.consumers.outbox import OutboxPublisher
 from telestream.consumers.prepare import Batch, Prepared, prepare
 from telestream.consumers.registry import ensure_schema, open_registry, packaged_schema
 from telestream.consumers.sender import Sender
-from telestream.consumers.telemetry import HealthWatch, Telemetry, serve
+from telestream.consumers.telemetry import Health, HealthWatch, Telemetry, serve
 from telestream.consumers.wire import AvroEncoder
 from telestream.consumers.writer import CONSUMER_ROLE, Writer
 from telestream.db import migrate
@@ -147,6 +149,7 @@ def consume(
     Raises:
         TelestreamError: see `Consumer.run`.
     """
+    _log_to_stderr()
     url, key, options = database_url(), vault_key(), kafka_options()
     with translated(url), connect(url) as connection:
         migrate.require_head(connection)
@@ -159,7 +162,6 @@ def consume(
     owner = f"{socket.gethostname()}/{os.getpid()}/{group if not partitions else 'no group'}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
-        server = stack.enter_context(serve(telemetry, health.health, host=metrics[0], port=metrics[1]))
         broker = KafkaBroker(
             options,
             topic,
@@ -167,7 +169,12 @@ def consume(
             partitions=_numbers(partitions),
             session_timeout_s=session_timeout,
         )
-        after_commit = stack.enter_context(_following(dataset, url, topic, options, telemetry))
+        following = stack.enter_context(_following(dataset, url, topic, options, telemetry))
+
+        def healthy() -> Health:
+            return Health(health.health().reasons + following.health().reasons)
+
+        server = stack.enter_context(serve(telemetry, healthy, host=metrics[0], port=metrics[1]))
         _log.info("reading %s; http://%s:%d/metrics", topic, metrics[0], server.port)
         consumer = Consumer(
             url=url,
@@ -180,22 +187,29 @@ def consume(
             owner=owner,
             telemetry=telemetry,
             health=health,
-            after_commit=after_commit,
+            after_commit=following.after_commit,
         )
         return consumer.run(stop, drain=drain)
 
 
 def totals_table(dataset: Dataset, totals: Totals) -> Table:
     """Return what a consumer did as a table."""
+    seconds = totals.last_commit - totals.first_commit
+    p50, p95 = (totals.latency.percentile(fraction) for fraction in (0.5, 0.95))
     table = Table(
-        "messages", "dead letters", "rows in", "loaded", "duplicate", "quarantined", "late", "batches",
+        "messages", "dead letters", "rows in", "loaded", "duplicate", "quarantined", "late", "batches", "rows/s",
+        "produce → Gold p50", "p95",
         title=f"{dataset.name} from Kafka",
     )  # fmt: skip
     numbers = (
         totals.messages, totals.dead, totals.rows_in, totals.loaded, totals.duplicate, totals.quarantined,
         totals.late, totals.batches,
     )  # fmt: skip
-    table.add_row(*(f"{number:,}" for number in numbers))
+    table.add_row(
+        *(f"{number:,}" for number in numbers),
+        f"{totals.rows_in / seconds:,.0f}" if seconds > 0 else "",
+        *("" if value is None else f"{value:.2f} s" for value in (p50, p95)),
+    )
     return table
 
 
@@ -203,11 +217,23 @@ def _preparer(dataset: Dataset, decoder: AvroDecoder, lateness: Lateness) -> Cal
     return lambda batch: prepare(batch, dataset, decoder, lateness)
 
 
+@dataclass(frozen=True)
+class _Following:
+    """What follows commits: whom to tell of one, and the threads that must be alive."""
+
+    after_commit: Callable[[str], None]
+    threads: list[threading.Thread]
+
+    def health(self) -> Health:
+        """Return a reason for each thread that has ended, which only a defect makes it do."""
+        return Health(tuple(f"the thread {one.name} has ended" for one in self.threads if not one.is_alive()))
+
+
 @contextlib.contextmanager
 def _following(
     dataset: Dataset, url: str, topic: str, options: dict[str, Any], telemetry: Telemetry
-) -> Iterator[Callable[[str], None]]:
-    """Run what follows commits in threads of its own, and give what tells them of one."""
+) -> Iterator[_Following]:
+    """Run what follows commits in threads of its own."""
     registry = open_registry()
     encoder: list[AvroEncoder] = []
 
@@ -233,13 +259,23 @@ def _following(
         aftermath = Aftermath(url, topic, HotMetrics(cache_url(), telemetry), wake.set, _now)
         aftermath.start()
     try:
-        yield aftermath.committed if aftermath is not None else _nothing
+        if aftermath is None:
+            yield _Following(_nothing, [thread])
+        else:
+            yield _Following(aftermath.committed, [thread, aftermath.thread])
     finally:
         if aftermath is not None:
             aftermath.close()
         stop.set()
         wake.set()
         thread.join()
+
+
+def _log_to_stderr() -> None:
+    """Show our own lines, one per event; kafka-python writes dozens per outage, and ours tell of it."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("telestream").setLevel(logging.INFO)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def _nothing(_: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from telestream.consumers.bad_share import BadShare
 from telestream.consumers.broker import Broker, Messages
+from telestream.consumers.latency import Latency
 from telestream.consumers.ownership import claim, gap_error, move
 from telestream.consumers.prepare import Batch, Claim, Prepared
 from telestream.consumers.telemetry import HealthWatch, Stage, Telemetry
@@ -54,11 +55,19 @@ class Totals:
     quarantined: int = 0
     late: int = 0
     dead: int = 0
+    first_commit: float = 0.0
+    last_commit: float = 0.0
+    latency: Latency = field(default_factory=Latency)
 
-    def add(self, messages: int, written: Written) -> None:
-        """Add a committed batch."""
+    def add(self, batch: Batch, written: Written, now: float) -> None:
+        """Add a batch that was committed at Unix time `now`."""
         self.batches += 1
-        self.messages += messages
+        self.messages += len(batch)
+        self.first_commit = self.first_commit or now
+        self.last_commit = now
+        for part in batch.messages:
+            for sent_ms, messages in part.sent:
+                self.latency.add(now - sent_ms / 1000, messages)
         for name in ("rows_in", "loaded", "duplicate", "quarantined", "late", "dead"):
             setattr(self, name, getattr(self, name) + getattr(written, name))
 
@@ -388,7 +397,7 @@ class Consumer:
                     self._health.fenced()
                     raise
                 continue  # they were given to another consumer, or claimed anew; they are read again from there
-            self.totals.add(len(batch), written)
+            self.totals.add(batch, written, written.committed_at)
             self._telemetry.committed(
                 self._dataset,
                 loaded=written.loaded,
@@ -461,6 +470,18 @@ def _split(messages: Messages, rows: int) -> tuple[Messages, Messages]:
     return head, tail
 
 
+def _sent(runs: Sequence[tuple[int, int]], first: int, end: int) -> list[tuple[int, int]]:
+    """Return the runs of the messages from `first` to before `end`."""
+    cut = []
+    start = 0
+    for sent_ms, messages in runs:
+        inside = min(end, start + messages) - max(first, start)
+        if inside > 0:
+            cut.append((sent_ms, inside))
+        start += messages
+    return cut
+
+
 def _joined(parts: list[Messages]) -> Messages:
     if len(parts) == 1:
         return parts[0]
@@ -471,6 +492,7 @@ def _joined(parts: list[Messages]) -> Messages:
         values=[value for part in parts for value in part.values],
         next_offset=parts[-1].next_offset,
         log_end=parts[-1].log_end,
+        sent=[run for part in parts for run in part.sent],
     )
 
 

@@ -177,13 +177,16 @@ class KafkaBroker:
             offsets = [offset for chunk in parts for offset in chunk.offsets]
             keys = [value for chunk in parts for value in chunk.keys]
             values = [value for chunk in parts for value in chunk.values]
+            sent = [(chunk.sent_ms, len(chunk.offsets)) for chunk in parts]
         else:
             offsets = [record.offset for record in parts]
             keys = [record.key for record in parts]
             values = [record.value for record in parts]
+            sent = [(record.timestamp, 1) for record in parts]
         # The position is past markers of transactions, which are no messages.
         next_offset = self._consumer.position(key) or offsets[-1] + 1
-        return Messages(key.partition, offsets, keys, values, next_offset, max(self._highwater(key), next_offset))
+        log_end = max(self._highwater(key), next_offset)
+        return Messages(key.partition, offsets, keys, values, next_offset, log_end, sent)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ with (`fast_reading_fits`); with any other the consumer reads records the public
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import kafka
@@ -20,11 +20,12 @@ TESTED_VERSIONS = ("3.0.",)
 
 @dataclass(frozen=True)
 class Chunk:
-    """The messages of one record batch from `offsets[0]` on."""
+    """The messages of one record batch from `offsets[0]` on; `sent_ms` is the time stamp of the batch."""
 
     offsets: list[int]
     keys: list[bytes | None]
     values: list[bytes | None]
+    sent_ms: int = 0
 
 
 def fast_reading_fits() -> bool:
@@ -141,7 +142,7 @@ class _ChunkedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
             if not self._is_hidden(batch):
                 batch._maybe_uncompress()
                 chunk = read_batch(batch._buffer, batch._pos, batch.records_count, batch.base_offset)
-                chunk = self._from_fetch_offset(chunk)
+                chunk = replace(self._from_fetch_offset(chunk), sent_ms=batch.first_timestamp)
                 self.records_read += len(chunk.offsets)
                 self.bytes_read += batch.size_in_bytes
                 self.next_fetch_offset = batch.next_offset
@@ -168,4 +169,4 @@ class _ChunkedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         if not chunk.offsets or chunk.offsets[0] >= self.fetch_offset:
             return chunk
         first = next((i for i, offset in enumerate(chunk.offsets) if offset >= self.fetch_offset), len(chunk.offsets))
-        return Chunk(chunk.offsets[first:], chunk.keys[first:], chunk.values[first:])
+        return replace(chunk, offsets=chunk.offsets[first:], keys=chunk.keys[first:], values=chunk.values[first:])

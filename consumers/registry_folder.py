@@ -39,7 +39,8 @@ class FolderRegistry:
         """Return a schema; see `SchemaRegistry.schema`."""
         if schema_id not in self._known:
             with self._translated():
-                path = next(iter(self._folder.glob(f"{schema_id}.*{_SUFFIX}")), None)
+                names = os.listdir(self._folder)  # a folder that is not there is no answer
+                path = next((self._folder / name for name in names if name.startswith(f"{schema_id}.")), None)
                 if path is None:
                     raise UnknownSchemaError(f"there is no schema {schema_id}", detail=f"Folder {self._folder}.")
                 self._known[schema_id] = _load(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ _TRANSACTION_TIMEOUT = "30s"
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the messages of a batch; rows_in = loaded + duplicate + quarantined."""
+    """What became of the messages of a batch, and when (Unix time); rows_in = loaded + duplicate + quarantined."""
 
     rows_in: int
     loaded: int
@@ -33,6 +34,7 @@ class Written:
     quarantined: int
     late: int
     dead: int
+    committed_at: float
 
 
 class Writer:
@@ -109,7 +111,7 @@ class Writer:
                     (batch_id,),
                 ).fetchone()
             assert counts is not None  # inserted by `_stage`
-        return Written(*(*counts, len(prepared.bad)))
+        return Written(*(*counts, len(prepared.bad), time.time()))
 
     def _advance(self, connection: Connection, batch: Batch, prepared: Prepared) -> None:
         """Move the offsets; the batch's first statement, so that a consumer without its partitions does nothing."""
@@ -180,4 +182,4 @@ class Writer:
             " AND s.first_offset = %s",
             (batch.incarnation, batch.topic, after.partition, after.epoch, after.next_offset, first.first_offset),
         ).fetchone()
-        return None if row is None else Written(*(*row, len(prepared.bad)))
+        return None if row is None else Written(*(*row, len(prepared.bad), time.time()))

@@ -55,6 +55,11 @@ def connect(url: str | None = None, *, role: str | None = None, autocommit: bool
             target,
             autocommit=autocommit,
             connect_timeout=10,
+            # A network that drops packets silently is noticed within half a minute, not in hours.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=4,
+            tcp_user_timeout=30_000,
             application_name="telestream",
             prepare_threshold=None,
         )

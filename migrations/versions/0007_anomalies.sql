@@ -54,12 +54,12 @@ INSERT INTO analytics.kpi (
 ),
 (
     'drop_rate_pct', '100.0 * w.drops / nullif(w.attaches + w.rrc_setups + w.handovers, 0)',
-    'w.attaches + w.rrc_setups + w.handovers', 20, 'high', 5, 3, 2, 1, 1.5, 0.1, 'major',
+    'w.attaches + w.rrc_setups + w.handovers', 50, 'high', 5, 3, 2, 1, 1.5, 0.1, 'major',
     'Lost connections per 100 attaches, set-ups and handovers'
 ),
 (
     'handover_failure_pct', '100.0 * w.handover_failures / nullif(w.handovers, 0)',
-    'w.handovers', 20, 'high', 5, 3, 2, 1, 3, 0.1, 'major',
+    'w.handovers', 30, 'high', 5, 3, 2, 1, 3, 0.1, 'major',
     'Failed handovers per 100'
 ),
 (

@@ -15,7 +15,7 @@ from telestream.errors import TelestreamError
 
 app = typer.Typer(
     name="telestream",
-    help="Telecom data in TimescaleDB: load CDR files, keep Gold correct, run the embedded stack.",
+    help="Telecom data in TimescaleDB: load CDR files, read network events, keep Gold correct, run the embedded stack.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -38,6 +38,7 @@ def _root(
 
 
 def _register() -> None:
+    from telestream.consumers.alerts_cli import register as register_alerts
     from telestream.consumers.consume_cli import register as register_consume
     from telestream.consumers.produce_cli import register as register_produce
     from telestream.consumers.topics_cli import register as register_topics
@@ -52,6 +53,7 @@ def _register() -> None:
     register_topics(app)
     register_produce(app)
     register_consume(app)
+    register_alerts(app)
     register_demo(app)
 
 

@@ -17,6 +17,7 @@ from telestream.db import migrate, rollups
 from telestream.db.cli import quarantine_table, score_table
 from telestream.db.connection import connect, database_url, translated
 from telestream.db.schedule import schedule
+from telestream.demo_stream import show_stream
 from telestream.errors import TerminalError
 from telestream.loaders.cli import load_files
 from telestream.loaders.dimensions import CELLS, PLANS, REGIONS, load_dimension
@@ -57,7 +58,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo() -> None:
-    """Start the stack, load the samples and a generated day of a million CDRs, and show Gold."""
+    """Start the stack, load the samples and a generated day of CDRs, stream network events, and show Gold."""
     started = time.monotonic()
     lifecycle.up(lambda text: console.print(f"[dim]{text}"))
     with console.status("migrating"):
@@ -74,6 +75,7 @@ def demo() -> None:
     with translated(url), connect(url) as connection:
         for title, query in _TOP:
             console.print(_query_table(connection, title, query))
+    show_stream()
     differences = rollups.check(url)
     if differences:
         raise TerminalError(
@@ -153,6 +155,8 @@ def _next_steps(seconds: float) -> None:
             "load your own CDRs; telestream profiles test FILE looks first",
         ),
         (".venv/bin/telestream quality quarantine", "what was refused and why"),
+        (".venv/bin/telestream consume network-events", "read network events as they come; produce … sends some"),
+        (".venv/bin/telestream alerts read --follow", "watch the alerts"),
         (".venv/bin/telestream stack down", "stop the servers; the data stays"),
     ):
         table.add_row(f"  [bold]{command}", what)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import copy
 import json
-import multiprocessing
 import re
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,6 @@ from urllib.parse import unquote
 
 import fastavro
 import pytest
-from conftest import state_dir
 
 from telestream import topics
 from telestream.consumers import registry_http
@@ -239,7 +239,7 @@ def test_an_id_that_was_never_given_is_unknown(registry: SchemaRegistry) -> None
     "newer",
     [
         record(caller="string", seconds="string"),
-        record(caller="string", seconds="int", state={"type": "enum", "name": "State", "symbols": ["A"]}),
+        record(caller="string", seconds="int", state={"type": {"type": "enum", "name": "State", "symbols": ["A"]}}),
         record(caller=["null", "int"], seconds="int"),
     ],
 )
@@ -256,16 +256,22 @@ def test_the_folder_holds_a_file_per_schema(tmp_path: Path) -> None:
     assert FolderRegistry(tmp_path).schema(1) == OLD
 
 
-def _register(folder: Path, number: int) -> int:
-    return FolderRegistry(folder).register(f"subject{number % 20}", record(**{f"field{number % 20}": "string"}))
+REGISTERING = """
+import json, pathlib, sys
+from telestream.consumers.registry import FolderRegistry
+registry = FolderRegistry(pathlib.Path(sys.argv[1]))
+schemas = json.loads(sys.argv[2])
+print(json.dumps({subject: registry.register(subject, schema) for subject, schema in schemas.items()}))
+"""
 
 
 def test_processes_share_a_folder(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        ids = pool.starmap(_register, [(tmp_path, number) for number in range(40)])
-    assert ids[:20] == ids[20:]
-    assert sorted(ids[:20]) == list(range(1, 21))
-    assert len(list(tmp_path.glob("*.avsc"))) == 20
+    schemas = json.dumps({f"subject{number}": record(**{f"field{number}": "string"}) for number in range(50)})
+    command = [sys.executable, "-c", REGISTERING, str(tmp_path), schemas]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
+    first, *others = [json.loads(process.communicate()[0]) for process in processes]
+    assert sorted(first.values()) == list(range(1, 51))
+    assert all(other == first for other in others)
 
 
 def test_a_schema_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -278,6 +284,15 @@ def test_other_files_are_named(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(TerminalError, match=re.escape(name)):
         FolderRegistry(tmp_path).register("a", OLD)
+
+
+def test_a_folder_that_is_not_there_condemns_nothing(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path / "schemas")
+    with pytest.raises(TransientError, match="folder of the schemas"):
+        registry.schema(1)
+    (tmp_path / "schemas").mkdir()
+    with pytest.raises(UnknownSchemaError):
+        registry.schema(1)
 
 
 def test_a_folder_that_cannot_be_used_may_be_later(tmp_path: Path) -> None:
@@ -398,30 +413,54 @@ def test_a_schema_the_registry_refuses_is_terminal(
 # the registry of the settings ---------------------------------------------------------------------
 
 
-def test_it_is_a_folder_of_the_state_unless_told_otherwise(tmp_path: Path) -> None:
-    with state_dir(tmp_path):
-        number = ensure_schema(open_registry(), topics.CDRS, "cdr")
-        assert open_registry().latest("cdr-value") == (number, packaged_schema("cdr"))
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Sets settings for the time of a test."""
+
+    def set_one(name: str, value: str) -> None:
+        monkeypatch.setenv(f"TELESTREAM_{name}", value)
+        settings.cache_clear()
+
+    yield set_one
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def test_it_is_a_folder_of_the_state_unless_told_otherwise(
+    configure: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    configure("STATE_DIR", str(tmp_path))
+    number = ensure_schema(open_registry(), topics.CDRS, "cdr")
+    assert open_registry().latest("cdr-value") == (number, packaged_schema("cdr"))
     assert [path.name for path in (tmp_path / "schemas").glob("*.avsc")] == ["1.cdr-value.avsc"]
 
 
-def test_it_is_the_one_of_the_url(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_the_folder_of_the_settings(configure: Callable[[str, str], None], tmp_path: Path) -> None:
+    configure("SCHEMA_REGISTRY", str(tmp_path / "mine"))
+    ensure_schema(open_registry(), topics.NETWORK_EVENTS, "network_event")
+    assert (tmp_path / "mine" / "1.network-events-value.avsc").exists()
+
+
+def test_it_is_the_one_at_the_url(server: Server, configure: Callable[[str, str], None]) -> None:
     server.credentials = "user:password"
-    monkeypatch.setenv("TELESTREAM_SCHEMA_REGISTRY", server.url)
-    monkeypatch.setenv("TELESTREAM_SCHEMA_REGISTRY_USER", "user")
-    monkeypatch.setenv("TELESTREAM_SCHEMA_REGISTRY_PASSWORD", "password")
-    settings.cache_clear()
-    try:
-        registry = open_registry()
-        number = ensure_schema(registry, topics.ALERTS, "alert")
-        assert registry.schema(number) == packaged_schema("alert")
-        assert isinstance(registry, HttpRegistry)
-    finally:
-        monkeypatch.undo()
-        settings.cache_clear()
+    configure("SCHEMA_REGISTRY", server.url)
+    configure("SCHEMA_REGISTRY_USER", "user")
+    configure("SCHEMA_REGISTRY_PASSWORD", "password")
+    number = ensure_schema(open_registry(), topics.ALERTS, "alert")
+    assert open_registry().schema(number) == packaged_schema("alert")
 
 
 # our schemas --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["network_event", "cdr", "alert"])
+def test_a_vendor_may_add_an_optional_field(tmp_path: Path, name: str) -> None:
+    schema = packaged_schema(name)
+    added = {"name": "added", "type": ["null", "long"], "default": None}
+    registry = FolderRegistry(tmp_path)
+    first = registry.register(SUBJECT, schema)
+    assert registry.register(SUBJECT, schema | {"fields": [added, *schema["fields"]]}) == first + 1
+    assert registry.register(SUBJECT, schema) == first
 
 
 @pytest.mark.parametrize("name", ["network_event", "cdr", "alert"])
