@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import urllib3
-from urllib3.util import Retry, Timeout, parse_url
+from urllib3.util import Retry, Timeout, Url, parse_url
 
 from telestream.consumers.registry_protocol import IncompatibleSchemaError, UnknownSchemaError
 from telestream.errors import TelestreamError, TerminalError, TransientError, UsageError
@@ -23,6 +23,7 @@ _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 # What the API says in the body of a 404, beside a path that it does not know.
 _NO_SUBJECT, _NO_VERSION, _NO_SCHEMA = 40401, 40402, 40403
 _CREDENTIALS = "Check TELESTREAM_SCHEMA_REGISTRY_USER and TELESTREAM_SCHEMA_REGISTRY_PASSWORD."
+_URL_HINT = "Correct TELESTREAM_SCHEMA_REGISTRY: http://host:port or https://host."
 
 _T = TypeVar("_T")
 
@@ -43,7 +44,12 @@ class HttpRegistry:
     """
 
     def __init__(self, url: str, *, user: str = "", password: str = "") -> None:
-        parsed = parse_url(url)
+        try:
+            parsed = parse_url(url)
+        except urllib3.exceptions.LocationParseError:
+            parsed = Url()
+        if not parsed.host:
+            raise UsageError("the URL of the schema registry cannot be used", hint=_URL_HINT)
         if parsed.auth:
             raise UsageError(
                 "the URL of the schema registry holds a password",
@@ -165,14 +171,14 @@ class HttpRegistry:
         return TransientError(
             "the schema registry does not answer",
             detail=f"{self._url}: {type(cause).__name__}.",
-            hint="Start it or correct TELESTREAM_SCHEMA_REGISTRY.",
+            hint="Start it, or correct TELESTREAM_SCHEMA_REGISTRY.",
         )
 
     def _no_registry(self, what: str) -> TerminalError:
         return TerminalError(
             "there is no schema registry at the URL",
             detail=f"{self._url} {what}.",
-            hint="Correct TELESTREAM_SCHEMA_REGISTRY.",
+            hint=_URL_HINT,
         )
 
 

@@ -6,18 +6,25 @@ import base64
 import copy
 import json
 import re
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import fastavro
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from telestream import topics
 from telestream.consumers import registry_http
@@ -359,6 +366,46 @@ def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(UsageError) as caught:
         HttpRegistry("http://reader:secret@localhost:8081")
     assert "secret" not in f"{caught.value}{caught.value.detail}{caught.value.hint}"
+
+
+@pytest.mark.parametrize("url", ["http://", "https://[", "http://host:port"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
+        HttpRegistry(url)
+
+
+def certificate(folder: Path) -> Path:
+    """Make a key and a certificate for this machine that nobody has signed; return the file with both."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    path = folder / "registry.pem"
+    path.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + signed.public_bytes(pem)
+    )
+    return path
+
+
+def test_certificates_are_checked(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http:", "https:")
+    with pytest.raises(TerminalError, match="certificate"):
+        HttpRegistry(url).latest(SUBJECT)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    assert HttpRegistry(url).latest(SUBJECT) is None
 
 
 def test_a_wrong_path_is_no_unknown_schema(server: Server) -> None:

@@ -32,7 +32,16 @@ BEGIN
         oldest_kept_batch := v_keep_from;
         RETURN NEXT;
     END LOOP;
+    -- A slice leads from a record of Bronze or of the quarantine to its message; most have neither any more.
+    DELETE FROM ops.kafka_slice AS k
+    USING ops.batch AS b
+    WHERE k.batch_id = b.batch_id
+        AND b.finished_at < now()
+            - (SELECT s.value::interval FROM ops.setting AS s WHERE s.name = 'bronze_retention')
+        AND b.rows_quarantined = 0
+        AND NOT EXISTS (SELECT FROM ops.dead_letter AS d WHERE d.batch_id = b.batch_id);
 END
 $$;
-COMMENT ON FUNCTION ops.maintain() IS 'Makes Bronze partitions ahead and drops expired ones';
+COMMENT ON FUNCTION ops.maintain() IS
+'Makes Bronze partitions ahead, drops expired ones and the lineage that only led to them';
 REVOKE ALL ON FUNCTION ops.maintain() FROM PUBLIC;
