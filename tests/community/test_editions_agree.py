@@ -66,10 +66,9 @@ def events(part: int) -> list[dict[str, Any]]:
                 outcome=("success", "failure", None)[n % 3],
                 cell_id=f"234-15-{n % 6}" if n % 13 else None,
                 technology=("4g", "5g", None)[n % 3],
-                latency_ms=n * 3.7 if n % 4 else None,
+                latency_ms=-1.0 if n % 40 == 7 else n * 3.7 if n % 4 else None,
                 rsrp_dbm=-70 - n / 7 if n % 5 else None,
                 is_late=n % 10 == 0,
-                **({"latency_ms": -1.0} if n % 40 == 7 else {}),
             )
         )
     return rows + rows[:5]

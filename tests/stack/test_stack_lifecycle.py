@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,9 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
 from stack_cli import Cli
 
 from telestream.stack.process import processes_in
+from telestream.topics import TOPICS, create_topics
 
 
 def test_up_twice_leaves_the_servers_alone(cli: Cli) -> None:
@@ -35,6 +39,9 @@ def test_status_shows_what_runs(cli: Cli) -> None:
         str(state["redis_pid"]),
         f"127.0.0.1:{state['database_port']}",
         f"127.0.0.1:{state['redis_port']}",
+        "Tansu",
+        str(state["broker_pid"]),
+        f"127.0.0.1:{state['broker_port']}",
     ):
         assert expected in shown
     assert "stopped" not in shown
@@ -154,6 +161,33 @@ def test_kill_9_of_the_cache_is_mended(cli: Cli) -> None:
         assert client.config_get("maxmemory") == {"maxmemory": str(256 << 20)}
 
 
+def test_the_broker_takes_messages_and_has_the_topics(cli: Cli) -> None:
+    options = {"bootstrap_servers": f"127.0.0.1:{cli.state['broker_port']}"}
+    with contextlib.closing(KafkaProducer(**options)) as producer:
+        sent = producer.send("dead-letters", b"one").get(timeout=10)
+    assert sent.offset == 0
+    with contextlib.closing(KafkaAdminClient(**options)) as admin:
+        described = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
+    assert {spec.name: spec.partitions for spec in TOPICS}.items() <= described.items()
+    assert not any(state.created for state in create_topics(options))
+
+
+def test_a_broker_that_was_killed_is_a_new_cluster_with_the_topics(cli: Cli) -> None:
+    before = cli.state
+    os.kill(before["broker_pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while processes_in(cli.folder / "stack" / "broker", "tansu") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    cli("status", code=3)
+    cli("up")
+    after = cli.state
+    assert after["postgres_pid"] == before["postgres_pid"]
+    assert after["broker_port"] == before["broker_port"]
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{after['broker_port']}")) as admin:
+        assert admin.describe_cluster()["cluster_id"] == after["broker_cluster_id"] != before["broker_cluster_id"]
+        assert {spec.name for spec in TOPICS} <= {topic["name"] for topic in admin.describe_topics()}
+
+
 def test_up_that_was_killed_half_way_is_finished(cli: Cli) -> None:
     cli.query("SELECT 1")
     state_file = cli.folder / "stack" / "state.json"
@@ -203,8 +237,9 @@ def test_down_leaves_no_process(cli: Cli) -> None:
     cli("down")
     assert processes_in(cli.data, "postgres") == []
     assert processes_in(cli.folder / "stack" / "redis", "valkey-server") == []
+    assert processes_in(cli.folder / "stack" / "broker", "tansu") == []
     assert "was not running" in cli("down").stderr
-    assert cli("status", code=3).stdout.count("stopped") == 2
+    assert cli("status", code=3).stdout.count("stopped") == 3
     assert "telestream stack up" in cli("psql", "-c", "SELECT 1", code=1).stderr
 
 
@@ -230,5 +265,5 @@ def test_destroy_asks_first_and_keeps_the_vault_key(cli: Cli) -> None:
     cli("destroy", "--yes")
     assert not (cli.folder / "stack").exists()
     assert (cli.folder / "vault.key").exists()
-    assert cli("status", code=3).stdout.count("stopped") == 2
+    assert cli("status", code=3).stdout.count("stopped") == 3
     cli("destroy", "--yes")
