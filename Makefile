@@ -1,6 +1,6 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench-batch lock clean
+.PHONY: help setup demo test lint bench-batch bench-stream bench-anomaly lock clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -32,6 +32,12 @@ lint: setup ## check style, types, imports and SQL
 
 bench-batch: setup ## measure the batch path against a bare \copy
 	$(BIN)/telestream bench batch
+
+bench-stream: setup ## measure Kafka to Gold against a bare loop, and the latency of events and alerts
+	$(BIN)/telestream bench stream
+
+bench-anomaly: setup ## measure precision and recall of the anomaly detection
+	$(BIN)/telestream bench anomaly
 
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \

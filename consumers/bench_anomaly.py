@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-import psycopg
 import pyarrow as pa
 import typer
-from psycopg import sql
 from rich.progress import track
 from rich.table import Table
 
@@ -24,9 +20,9 @@ from telestream.db import migrate
 from telestream.db.connection import Connection, connect, translated
 from telestream.db.copy import copy_table
 from telestream.db.enrol import enrol_network_event
+from telestream.db.scratch import scratch_database
 from telestream.db.vault import lend_vault_key, vault_key
 from telestream.stack import lifecycle
-from telestream.stack.database import prepare_database
 
 DATABASE = "telestream_bench_anomaly"
 # A Monday, so that the judged day has the same weekday weeks before.
@@ -89,7 +85,8 @@ def anomaly(
     """
     spec = network(cells, weeks, events, seed)
     state = lifecycle.up()
-    with _database(state.superuser_url, state.database_url) as url:
+    with scratch_database(state, DATABASE) as (url, _):
+        migrate.upgrade(url)
         began = time.monotonic()
         _load(url, spec)
         loaded = time.monotonic()
@@ -172,20 +169,6 @@ def _has_rsrp(cell: int, cells: int, seed: int) -> bool:
     except Exception:
         return False
     return True
-
-
-@contextmanager
-def _database(superuser_url: str, admin_url: str) -> Iterator[str]:
-    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
-    with psycopg.connect(superuser_url, autocommit=True) as server:
-        server.execute(drop)
-        prepare_database(superuser_url, DATABASE, "telestream_admin")
-        try:
-            url = admin_url.rsplit("/", 1)[0] + f"/{DATABASE}"
-            migrate.upgrade(url)
-            yield url
-        finally:
-            server.execute(drop)
 
 
 def _load(url: str, spec: NetworkSpec) -> None:

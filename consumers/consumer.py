@@ -184,9 +184,12 @@ class Consumer:
                     self._once(pool)
                     if drain and self._is_drained():
                         break
-            finally:
-                stop.set()
+            except BaseException:
                 self._finish()
+                raise
+            failure = self._finish()
+        if failure is not None:
+            raise failure
         return self.totals
 
     def _once(self, pool: ThreadPoolExecutor) -> None:
@@ -207,7 +210,8 @@ class Consumer:
             self._heard_at = time.monotonic()
         for messages in polled.messages:
             self._accept(messages)
-        self._collect()
+        for lane in self._lanes:
+            self._collect(lane)
         if self._unclaimed:
             self._claim_waiting()
         self._dispatch(pool)
@@ -231,7 +235,11 @@ class Consumer:
             return
         partitions = sorted(self._unclaimed)
         try:
-            self._incarnation = self._broker.incarnation()
+            incarnation = self._broker.incarnation()
+            if self._claims and incarnation != self._incarnation:
+                self._claim_anew(f"{self._broker.topic} was made again, or the broker lost it")
+                partitions = sorted(self._unclaimed)
+            self._incarnation = incarnation
             claims = claim(
                 self._url,
                 self._broker,
@@ -251,6 +259,7 @@ class Consumer:
             self._claims[one.partition] = one
             self._buffers[one.partition] = _Buffer()
         self._unclaimed.clear()
+        self._heard_at = time.monotonic()  # it is silent only from now on
         self._paused.difference_update(partitions)
         self._broker.resume(partitions)
         _log.info("claimed partitions %s of %s", _listed(partitions), self._broker.topic)
@@ -283,27 +292,33 @@ class Consumer:
         Markers of transactions and compaction leave gaps. A log that was cut off, truncated or made again lets the
         client begin at its start.
         """
-        first, _ = self._broker.log_range([partition])[partition]
-        if first <= expected < found:
-            return True
-        if not self._is_same_topic():
+        try:
+            first, _ = self._broker.log_range([partition])[partition]
+            if first <= expected < found:
+                return True
+            if not self._is_same_topic():
+                return False
+            if not self._limits.accept_gap:
+                raise gap_error(self._broker.topic, partition, expected, found)
+            if expected == self._claims[partition].next_offset:
+                self._claims[partition] = move(
+                    self._url, self._broker.topic, self._incarnation, self._claims[partition], found
+                )
+                return True
+        except FencedError:
+            raise
+        except TransientError as exc:
+            # What was polled is let go; only a new claim reads it again.
+            self._claim_anew(f"{self._broker.topic}, partition {partition}, may have a gap, but {exc}")
             return False
-        if not self._limits.accept_gap:
-            raise gap_error(self._broker.topic, partition, expected, found)
-        if expected == self._claims[partition].next_offset:
-            self._claims[partition] = move(
-                self._url, self._broker.topic, self._incarnation, self._claims[partition], found
-            )
-            return True
         self._claim_anew(f"{self._broker.topic}, partition {partition}, has a gap")
         return False
 
     def _expected(self, partition: int) -> int:
         """Return the offset after the last message that a writer has or had."""
         batch = self._lane(partition).batch
-        for part in batch.messages if batch is not None else ():
-            if part.partition == partition and batch.claims[partition].epoch == self._claims[partition].epoch:  # type: ignore[union-attr]
-                return part.next_offset
+        if batch is not None and partition in batch.claims and self._is_ours(batch, partition):
+            return next(part.next_offset for part in batch.messages if part.partition == partition)
         return self._claims[partition].next_offset
 
     def _lane(self, partition: int) -> _Lane:
@@ -321,8 +336,11 @@ class Consumer:
                 and now - min(buffer.since for buffer in mine.values()) < self._limits.linger_s
             ):
                 continue
-            if not self._is_same_topic():
-                return
+            try:
+                if not self._is_same_topic():
+                    return
+            except TransientError:
+                return  # the messages wait
             # Each partition its share, so that none runs ahead of the others in event time.
             share = max(1, self._limits.batch_rows * 2 // len(mine))
             parts: list[Messages] = []
@@ -341,12 +359,11 @@ class Consumer:
 
         Asked after the poll and before the commit, so that messages of a topic that was made again in between are
         never counted by the offsets of the old one.
+
+        Raises:
+            TransientError: the broker does not answer.
         """
-        try:
-            incarnation = self._broker.incarnation()
-        except TransientError:
-            return False
-        if incarnation != self._incarnation:
+        if self._broker.incarnation() != self._incarnation:
             self._claim_anew(f"{self._broker.topic} was made again, or the broker lost it")
             return False
         return True
@@ -382,40 +399,49 @@ class Consumer:
                 _log.info("batches are written again")
             return prepared, written
 
-    def _collect(self) -> None:
-        for lane in self._lanes:
-            if lane.future is None or not lane.future.done():
-                continue
-            future, batch = lane.future, lane.batch
-            assert batch is not None  # set together with the future
-            lane.future = lane.batch = None
-            try:
-                prepared, written = future.result()
-            except FencedError:
-                if any(self._still_ours(one) for one in batch.claims.values()):
-                    self._telemetry.fenced(len(batch.claims))
-                    self._health.fenced()
-                    raise
-                continue  # they were given to another consumer, or claimed anew; they are read again from there
-            self.totals.add(batch, written, written.committed_at)
-            self._telemetry.committed(
-                self._dataset,
-                loaded=written.loaded,
-                duplicate=written.duplicate,
-                quarantined=written.quarantined,
-                late=written.late,
-            )
-            for one in prepared.bad:
-                self._telemetry.dead_lettered(batch.topic, one.reason)
-            for after, log_end in zip(prepared.claims, prepared.log_ends, strict=True):
-                if self._still_ours(batch.claims[after.partition]):
-                    self._claims[after.partition] = after
-                    self._telemetry.lag(batch.topic, after.partition, log_end - after.next_offset)
-            self._after_commit(batch.incarnation)
+    def _collect(self, lane: _Lane) -> None:
+        """Take note of what became of a writer's batch, if it is done."""
+        if lane.future is None or not lane.future.done():
+            return
+        future, batch = lane.future, lane.batch
+        assert batch is not None  # set together with the future
+        lane.future = lane.batch = None
+        try:
+            prepared, written = future.result()
+        except FencedError:
+            ours = [partition for partition in batch.claims if self._is_ours(batch, partition)]
+            if len(ours) == len(batch.claims):
+                self._telemetry.fenced(len(batch.claims))
+                self._health.fenced()
+                raise
+            # Some were given to another consumer, or claimed anew; what is still ours is read again.
+            if ours:
+                self._claim_anew(f"a batch lost some of its partitions of {batch.topic}")
+            return
+        self.totals.add(batch, written, written.committed_at)
+        self._telemetry.committed(
+            self._dataset,
+            loaded=written.loaded,
+            duplicate=written.duplicate,
+            quarantined=written.quarantined,
+            late=written.late,
+        )
+        for one in prepared.bad:
+            self._telemetry.dead_lettered(batch.topic, one.reason)
+        for after, log_end in zip(prepared.claims, prepared.log_ends, strict=True):
+            if self._is_ours(batch, after.partition):
+                self._claims[after.partition] = after
+                self._telemetry.lag(batch.topic, after.partition, log_end - after.next_offset)
+        self._after_commit(batch.incarnation)
 
-    def _still_ours(self, old: Claim) -> bool:
-        current = self._claims.get(old.partition)
-        return current is not None and current.epoch == old.epoch
+    def _is_ours(self, batch: Batch, partition: int) -> bool:
+        """Tell whether the claim of a batch's partition is the one we hold now; each topic counts epochs anew."""
+        current = self._claims.get(partition)
+        return (
+            current is not None
+            and batch.incarnation == self._incarnation
+            and batch.claims[partition].epoch == current.epoch
+        )
 
     def _balance(self) -> None:
         """Pause what has two batches waiting, resume what has less than one."""
@@ -443,18 +469,26 @@ class Consumer:
             return False
         return all(positions[partition] >= end for partition, end in ends.items())
 
-    def _finish(self) -> None:
-        """Wait for the batches in flight, so that the next consumer finds their offsets moved; never raises."""
+    def _finish(self) -> Exception | None:
+        """Wait for the batches in flight, so that the next consumer finds their offsets moved.
+
+        Returns what went wrong with one of them, unless it would have been tried again.
+        """
+        self._stop.set()
+        failure: Exception | None = None
         for lane in self._lanes:
             if lane.future is not None:
                 lane.future.exception()
-        try:
-            self._collect()
-        except Exception as exc:
-            _log.warning("the batch in flight was not written: %s", exc)
+            try:
+                self._collect(lane)
+            except Exception as exc:
+                _log.warning("the batch in flight was not written: %s", exc)
+                if isinstance(exc, FencedError) or not isinstance(exc, TransientError):
+                    failure = failure or exc
         for lane in self._lanes:
             lane.writer.close()
         self._broker.close()
+        return failure
 
 
 def _split(messages: Messages, rows: int) -> tuple[Messages, Messages]:
@@ -465,8 +499,15 @@ def _split(messages: Messages, rows: int) -> tuple[Messages, Messages]:
         keys=messages.keys[:rows],
         values=messages.values[:rows],
         next_offset=cut,
+        sent=_sent(messages.sent, 0, rows),
     )
-    tail = replace(messages, offsets=messages.offsets[rows:], keys=messages.keys[rows:], values=messages.values[rows:])
+    tail = replace(
+        messages,
+        offsets=messages.offsets[rows:],
+        keys=messages.keys[rows:],
+        values=messages.values[rows:],
+        sent=_sent(messages.sent, rows, len(messages)),
+    )
     return head, tail
 
 

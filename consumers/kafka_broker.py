@@ -14,13 +14,15 @@ from kafka.admin import KafkaAdminClient
 
 from telestream.consumers import record_batches
 from telestream.consumers.broker import Messages, Polled
-from telestream.errors import TerminalError, TransientError
+from telestream.errors import TerminalError, TransientError, UsageError
 
 # Chunks (record batches) or records a poll returns at most; bytes are bounded by the fetch sizes.
 _MAX_CHUNKS = 64
 _MAX_RECORDS = 10_000
 _FETCH_MAX_BYTES = 16 << 20
 _PARTITION_FETCH_BYTES = 8 << 20
+# A broker that is not there is told after this; kafka-python would look for it three times as long.
+_BOOTSTRAP_MS = 10_000
 
 
 class KafkaBroker:
@@ -32,6 +34,11 @@ class KafkaBroker:
         group: consumer group; the broker then spreads the partitions over its members.
         partitions: read these without a group; empty: all. Exclusive with `group`.
         session_timeout_s: silence after which the group gives this member's partitions to others.
+
+    Raises:
+        UsageError: the topic has no such partition.
+        TerminalError: there is no such topic, or the broker refuses the user.
+        TransientError: the broker does not answer.
     """
 
     def __init__(
@@ -65,14 +72,21 @@ class KafkaBroker:
                 session_timeout_ms=int(session_timeout_s * 1000),
                 heartbeat_interval_ms=int(session_timeout_s * 1000 / 5),
                 reconnect_backoff_max_ms=2_000,
+                bootstrap_timeout_ms=_BOOTSTRAP_MS,
                 **self._options,
             )
             if self._fast:
                 record_batches.install(self._consumer)
+            existing = self._all_partitions()  # a group would wait in silence for a topic that does not exist
             if group is not None:
                 self._consumer.subscribe([topic], listener=_Listener(self._events))
             else:
-                chosen = list(partitions) if partitions else self._all_partitions()
+                chosen = list(partitions) if partitions else existing
+                if unknown := sorted(set(chosen).difference(existing)):
+                    raise UsageError(
+                        f"the topic {topic} has no partition {', '.join(map(str, unknown))}",
+                        hint=f"It has {existing[0]} to {existing[-1]}.",
+                    )
                 self._consumer.assign([TopicPartition(topic, number) for number in chosen])
                 self._events.append(("assigned", chosen))
 
@@ -85,7 +99,7 @@ class KafkaBroker:
         """Return cluster id and topic id."""
         with self._translated():
             if self._admin is None:
-                self._admin = KafkaAdminClient(**self._options)
+                self._admin = KafkaAdminClient(bootstrap_timeout_ms=_BOOTSTRAP_MS, **self._options)
             cluster = self._admin.describe_cluster().get("cluster_id") or ""
             described = self._admin.describe_topics([self._topic])
         topic = described[0] if described else {"error_code": kafka_errors.UnknownTopicOrPartitionError.errno}
@@ -194,7 +208,7 @@ class KafkaBroker:
         try:
             yield
         except (
-            kafka_errors.AuthenticationFailedError,
+            kafka_errors.SaslAuthenticationFailedError,
             kafka_errors.TopicAuthorizationFailedError,
             kafka_errors.GroupAuthorizationFailedError,
         ) as exc:

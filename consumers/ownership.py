@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from telestream.consumers.broker import Broker
 from telestream.consumers.prepare import Claim
-from telestream.consumers.writer import CONSUMER_ROLE
+from telestream.consumers.writer import CONSUMER_ROLE, fencing
 from telestream.db.connection import connect, translated
 from telestream.errors import GapError
 
@@ -53,8 +53,12 @@ def claim(
 
 
 def move(url: str, topic: str, incarnation: str, claimed: Claim, to_offset: int) -> Claim:
-    """Go on at another offset of the log than the next one, and return the claim that says so."""
-    with translated(url), connect(url, role=CONSUMER_ROLE, autocommit=True) as connection:
+    """Go on at another offset of the log than the next one, and return the claim that says so.
+
+    Raises:
+        FencedError: another consumer has claimed the partition.
+    """
+    with translated(url), connect(url, role=CONSUMER_ROLE, autocommit=True) as connection, fencing():
         connection.execute(
             "SELECT ops.advance_offsets(%s, %s, ARRAY[%s]::integer[], ARRAY[%s]::bigint[], ARRAY[%s]::bigint[],"
             " ARRAY[%s]::bigint[], ARRAY[0]::bigint[], ARRAY[NULL]::timestamptz[])",

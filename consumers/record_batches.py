@@ -63,8 +63,17 @@ def read_batch(buffer: bytes | bytearray, position: int, count: int, base_offset
     add_offset, add_key, add_value = offsets.append, keys.append, values.append
     try:
         for _ in range(count):
-            # Length, and below the time stamp, offset delta, key and value lengths are zigzag varints.
-            length, position = _varint(data, position)
+            # Length, and below the time stamp, offset delta, key and value lengths are zigzag varints; those of one
+            # and two bytes are read here, since a call costs more than all else.
+            byte = data[position]
+            if byte < 0x80:
+                length = (byte >> 1) ^ -(byte & 1)
+                position += 1
+            elif (after := data[position + 1]) < 0x80:
+                length = ((byte & 0x7F | after << 7) >> 1) ^ -(byte & 1)
+                position += 2
+            else:
+                length, position = _varint(data, position)
             end = position + length
             position += 1  # attributes: unused
             while data[position] & 0x80:  # the time stamp is not needed
@@ -72,8 +81,11 @@ def read_batch(buffer: bytes | bytearray, position: int, count: int, base_offset
             position += 1
             byte = data[position]
             if byte < 0x80:
-                delta = byte >> 1
+                delta = (byte >> 1) ^ -(byte & 1)
                 position += 1
+            elif (after := data[position + 1]) < 0x80:
+                delta = ((byte & 0x7F | after << 7) >> 1) ^ -(byte & 1)
+                position += 2
             else:
                 delta, position = _varint(data, position)
             byte = data[position]
@@ -87,7 +99,15 @@ def read_batch(buffer: bytes | bytearray, position: int, count: int, base_offset
             else:
                 add_key(data[position : position + length])
                 position += length
-            length, position = _varint(data, position)
+            byte = data[position]
+            if byte < 0x80:
+                length = (byte >> 1) ^ -(byte & 1)
+                position += 1
+            elif (after := data[position + 1]) < 0x80:
+                length = ((byte & 0x7F | after << 7) >> 1) ^ -(byte & 1)
+                position += 2
+            else:
+                length, position = _varint(data, position)
             if length < 0:
                 add_value(None)
             else:
@@ -118,6 +138,8 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return (result >> 1) ^ -(result & 1), position
         shift += 7
+        if shift > 63:
+            raise CorruptRecordError("a number is longer than 64 bits")
 
 
 class _ChunkedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]

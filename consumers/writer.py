@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -35,6 +37,20 @@ class Written:
     late: int
     dead: int
     committed_at: float
+
+
+@contextlib.contextmanager
+def fencing() -> Iterator[None]:
+    """Raise `FencedError` where the database says that a partition is another consumer's."""
+    try:
+        yield
+    except pg.Error as exc:
+        if exc.sqlstate == SqlState.NOT_THE_OWNER:
+            diag = exc.diag
+            raise FencedError(
+                diag.message_primary or "fenced", detail=diag.message_detail, hint=diag.message_hint
+            ) from exc
+        raise
 
 
 class Writer:
@@ -116,7 +132,7 @@ class Writer:
     def _advance(self, connection: Connection, batch: Batch, prepared: Prepared) -> None:
         """Move the offsets; the batch's first statement, so that a consumer without its partitions does nothing."""
         before = [batch.claims[claim.partition] for claim in prepared.claims]
-        try:
+        with fencing():
             connection.execute(
                 "SELECT ops.advance_offsets(%s, %s, %s::integer[], %s::bigint[], %s::bigint[], %s::bigint[],"
                 " %s::bigint[], %s::timestamptz[])",
@@ -131,13 +147,6 @@ class Writer:
                     [claim.event_at for claim in prepared.claims],
                 ),
             )
-        except pg.Error as exc:
-            if exc.sqlstate == SqlState.NOT_THE_OWNER:
-                diag = exc.diag
-                raise FencedError(
-                    diag.message_primary or "fenced", detail=diag.message_detail, hint=diag.message_hint
-                ) from exc
-            raise
 
     def _stage(self, connection: Connection, batch_id: int, batch: Batch, prepared: Prepared) -> None:
         connection.execute(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from telestream.db.connection import Connection
+
+# Thousands of texts go as one JSON array: psycopg makes an array of them in Python, at a tenth of the speed.
+_TEXTS = "ARRAY(SELECT json_array_elements_text(%s))"
 
 
 def enrol_cdr(connection: Connection, batch_id: int, table: pa.Table) -> None:
@@ -18,10 +23,10 @@ def enrol_cdr(connection: Connection, batch_id: int, table: pa.Table) -> None:
     persons = pa.chunked_array([*caller.chunks, *called.chunks, *imsis.chunks], pa.string())
     cells = table.select(["cell_id", "region_code"]).group_by(["cell_id", "region_code"]).aggregate([])
     connection.execute(
-        "SELECT silver.enrol_cdr(%s, %s::text[], %s::text[], %s::text[], %s::text[])",
+        f"SELECT silver.enrol_cdr(%s, {_TEXTS}, %s::text[], %s::text[], %s::text[])",
         (
             batch_id,
-            persons.unique().drop_null().to_pylist(),
+            _distinct(persons),
             cells.column("cell_id").to_pylist(),
             cells.column("region_code").to_pylist(),
             table.column("plan_code").unique().drop_null().to_pylist(),
@@ -32,10 +37,11 @@ def enrol_cdr(connection: Connection, batch_id: int, table: pa.Table) -> None:
 def enrol_network_event(connection: Connection, batch_id: int, table: pa.Table) -> None:
     """Enrol the subscribers and cells that a table of network events names."""
     connection.execute(
-        "SELECT silver.enrol_network_event(%s, %s::text[], %s::text[])",
-        (
-            batch_id,
-            table.column("subscriber").unique().drop_null().to_pylist(),
-            table.column("cell_id").unique().drop_null().to_pylist(),
-        ),
+        f"SELECT silver.enrol_network_event(%s, {_TEXTS}, {_TEXTS})",
+        (batch_id, _distinct(table.column("subscriber")), _distinct(table.column("cell_id"))),
     )
+
+
+def _distinct(column: pa.ChunkedArray) -> str:
+    """Return the distinct values of a column as a JSON array."""
+    return json.dumps(column.unique().drop_null().to_pylist())

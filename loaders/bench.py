@@ -9,28 +9,24 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import psycopg
 import typer
-from psycopg import sql
 from rich.table import Table
 
 from telestream.console import console
 from telestream.db import migrate
+from telestream.db.scratch import scratch_database
 from telestream.loaders.canonical import FIELDS
 from telestream.loaders.generate import GenerateSpec, generate_cdr
 from telestream.settings import settings
 from telestream.stack import lifecycle
-from telestream.stack.database import prepare_database
 from telestream.stack.root import client_command
 from telestream.stack.state import StackState
 
-bench_app = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
 DATABASE = "telestream_bench"
 _BARE_TYPES = {
     "text": "text",
@@ -65,12 +61,6 @@ class Run:
     statements: dict[str, tuple[int, float]] = field(default_factory=dict)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the `bench` commands."""
-    app.add_typer(bench_app, name="bench")
-
-
-@bench_app.command("batch")
 def batch(
     rows: Annotated[int, typer.Option(help="CDRs in the file.")] = 10_000_000,
     runs: Annotated[int, typer.Option(min=1, help="Runs; the median counts.")] = 3,
@@ -119,28 +109,12 @@ def _machine(rows: int, path: Path) -> str:
     )
 
 
-@contextmanager
-def _database(state: StackState) -> Iterator[tuple[str, str]]:
-    """Give an empty database; yields the URL of its owner and of the superuser."""
-    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
-    with psycopg.connect(state.superuser_url, autocommit=True) as server:
-        server.execute(drop)
-        prepare_database(state.superuser_url, DATABASE, "telestream_admin")
-        try:
-            yield (
-                state.database_url.rsplit("/", 1)[0] + f"/{DATABASE}",
-                state.superuser_url.rsplit("/", 1)[0] + f"/{DATABASE}",
-            )
-        finally:
-            server.execute(drop)
-
-
 def _run(state: StackState, path: Path, workers: int) -> Run:
     result = Run()
-    with _database(state) as (_, superuser_url):
+    with scratch_database(state, DATABASE) as (_, superuser_url):
         result.bare = _bare_copy(state, superuser_url, path)
     with (
-        _database(state) as (url, superuser_url),
+        scratch_database(state, DATABASE) as (url, superuser_url),
         psycopg.connect(superuser_url, autocommit=True) as superuser,
     ):
         migrate.upgrade(url)

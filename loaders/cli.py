@@ -14,7 +14,6 @@ from telestream.db import rollups
 from telestream.db.connection import database_url
 from telestream.errors import UsageError
 from telestream.loaders import profiles_cli
-from telestream.loaders.bench import register as register_bench
 from telestream.loaders.dimensions import CELLS, PLANS, REGIONS, Dimension, load_dimension
 from telestream.loaders.dry_run import dry_run
 from telestream.loaders.generate import cli as generate_cli
@@ -33,7 +32,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(load_app, name="load")
     profiles_cli.register(app)
     generate_cli.register(app)
-    register_bench(app)
 
 
 @load_app.command("cdr")

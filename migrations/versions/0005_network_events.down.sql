@@ -4,6 +4,8 @@ DELETE FROM quality.rule AS r
 WHERE r.dataset = 'network_event';
 DELETE FROM ops.setting AS s
 WHERE s.name = 'allowed_event_lateness';
+DROP INDEX bronze.cdr_batch;
+CREATE INDEX cdr_batch ON bronze.cdr USING brin (batch_id) WITH (pages_per_range = 64);
 DROP TABLE silver.fact_network_event;
 DO $$
 DECLARE

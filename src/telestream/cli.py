@@ -55,6 +55,18 @@ def _register() -> None:
     register_consume(app)
     register_alerts(app)
     register_demo(app)
+    app.add_typer(_benchmarks(), name="bench")
+
+
+def _benchmarks() -> typer.Typer:
+    from telestream.consumers.bench_anomaly import anomaly
+    from telestream.consumers.bench_stream import stream
+    from telestream.loaders.bench import batch
+
+    benchmarks = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
+    for command in (batch, stream, anomaly):
+        benchmarks.command()(command)
+    return benchmarks
 
 
 def report(error: TelestreamError, console: Console) -> None:

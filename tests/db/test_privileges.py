@@ -140,7 +140,6 @@ def test_nothing_an_analyst_reads_names_a_person_or_a_device(connection: psycopg
 def test_a_foreign_temporary_table_is_not_trusted(connection: psycopg.Connection, vault_key_file: str) -> None:
     connection.execute("SET ROLE telestream_loader")
     connection.execute("CREATE TEMPORARY TABLE _identity (identity text, subscriber_id bigint)")
-    connection.execute("CREATE TEMPORARY TABLE _identity_token (identity text, token bytea)")
     connection.execute("SELECT set_config('telestream.vault_key', %s, false)", (vault_key_file,))
     with pytest.raises(psycopg.Error) as caught:
         connection.execute("SELECT silver.enrol_cdr(1, ARRAY['+44'], NULL, NULL, NULL)")

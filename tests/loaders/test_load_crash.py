@@ -74,7 +74,7 @@ def test_kill_9_again_and_again_then_the_same_command(day: Path, connection: psy
     connection.execute("SET ROLE telestream_owner")
     connection.execute(
         "TRUNCATE silver.fact_cdr, bronze.cdr, quality.quarantine, quality.rule_result, ops.batch, ops.source_file,"
-        " ops.watermark, rollup.pending"
+        " ops.kafka_slice, ops.dead_letter, ops.watermark, rollup.pending"
     )
     connection.execute("RESET ROLE")
     with CdrLoader(database, segment_bytes=SEGMENT) as loader:

@@ -11,54 +11,74 @@ SET jit = off
 AS $$
 DECLARE
     v_pads record;
+    v_asked bigint;
+    v_mapped bigint;
     v_new bigint;
 BEGIN
     IF to_regclass('pg_temp._identity') IS NULL THEN
         CREATE TEMPORARY TABLE _identity (identity text NOT NULL, subscriber_id bigint NOT NULL);
-        CREATE TEMPORARY TABLE _identity_token (identity text NOT NULL, token bytea NOT NULL);
         -- All the planner must know is that identities are distinct: a small sample says so.
         ALTER TABLE pg_temp._identity ALTER COLUMN identity SET STATISTICS 10;
     ELSIF EXISTS (
         SELECT FROM pg_class AS c
-        WHERE c.oid IN ('pg_temp._identity'::regclass, 'pg_temp._identity_token'::regclass)
+        WHERE c.oid = 'pg_temp._identity'::regclass
             AND c.relowner <> (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user)
     ) THEN
         RAISE EXCEPTION 'temporary table _identity belongs to another role'
             USING ERRCODE = 'TS006', HINT = 'Use a new session.';
     ELSE
-        TRUNCATE pg_temp._identity, pg_temp._identity_token;
+        TRUNCATE pg_temp._identity;
     END IF;
 
     v_pads := vault._pads();
-    INSERT INTO pg_temp._identity_token (identity, token)
-    SELECT u.identity, sha256(v_pads.p_outer || sha256(v_pads.p_inner || convert_to(u.identity, 'UTF8')))
-    FROM (
-        SELECT DISTINCT i.identity FROM unnest(p_identities) AS i (identity) WHERE i.identity IS NOT NULL
-    ) AS u;
-
-    INSERT INTO pg_temp._identity (identity, subscriber_id)
-    SELECT t.identity, s.subscriber_id
-    FROM pg_temp._identity_token AS t
-    INNER JOIN vault.subscriber AS s ON t.token = s.token;
-
-    INSERT INTO vault.subscriber (token, key_id, identity_encrypted)
+    WITH asked AS MATERIALIZED (
+        SELECT u.identity, sha256(v_pads.p_outer || sha256(v_pads.p_inner || convert_to(u.identity, 'UTF8'))) AS token
+        FROM (
+            SELECT DISTINCT i.identity FROM unnest(p_identities) AS i (identity) WHERE i.identity IS NOT NULL
+        ) AS u
+    ),
+    known AS MATERIALIZED (
+        SELECT a.identity, a.token, s.subscriber_id
+        FROM asked AS a
+        LEFT JOIN vault.subscriber AS s ON a.token = s.token
+    ),
+    made AS (
+        INSERT INTO vault.subscriber (token, key_id, identity_encrypted)
+        SELECT
+            k.token, 1,
+            public.encrypt_iv(
+                convert_to(k.identity, 'UTF8'), v_pads.p_cipher_key, substring(k.token FROM 1 FOR 16), 'aes-cbc'
+            )
+        FROM known AS k
+        WHERE k.subscriber_id IS NULL
+        ORDER BY k.token
+        ON CONFLICT (token) DO NOTHING
+        RETURNING token, subscriber_id
+    ),
+    mapped AS (
+        INSERT INTO pg_temp._identity (identity, subscriber_id)
+        SELECT k.identity, coalesce(k.subscriber_id, m.subscriber_id)
+        FROM known AS k
+        LEFT JOIN made AS m ON k.token = m.token
+        WHERE k.subscriber_id IS NOT NULL OR m.subscriber_id IS NOT NULL
+        RETURNING subscriber_id
+    )
     SELECT
-        t.token, 1,
-        public.encrypt_iv(
-            convert_to(t.identity, 'UTF8'), v_pads.p_cipher_key, substring(t.token FROM 1 FOR 16), 'aes-cbc'
-        )
-    FROM pg_temp._identity_token AS t
-    WHERE NOT EXISTS (SELECT FROM pg_temp._identity AS i WHERE i.identity = t.identity)
-    ORDER BY t.token
-    ON CONFLICT (token) DO NOTHING;
-    GET DIAGNOSTICS v_new = ROW_COUNT;
+        (SELECT count(*) FROM asked), (SELECT count(*) FROM mapped), (SELECT count(*) FROM made)
+    INTO v_asked, v_mapped, v_new;
 
-    -- Those just made, and those another session made meanwhile.
-    INSERT INTO pg_temp._identity (identity, subscriber_id)
-    SELECT t.identity, s.subscriber_id
-    FROM pg_temp._identity_token AS t
-    INNER JOIN vault.subscriber AS s ON t.token = s.token
-    WHERE NOT EXISTS (SELECT FROM pg_temp._identity AS i WHERE i.identity = t.identity);
+    IF v_mapped < v_asked THEN
+        -- Another session made these meanwhile; this statement sees them.
+        INSERT INTO pg_temp._identity (identity, subscriber_id)
+        SELECT u.identity, s.subscriber_id
+        FROM (
+            SELECT DISTINCT i.identity
+            FROM unnest(p_identities) AS i (identity)
+            WHERE i.identity IS NOT NULL AND NOT EXISTS (SELECT FROM pg_temp._identity AS m WHERE m.identity = i.identity)
+        ) AS u
+        INNER JOIN vault.subscriber AS s
+            ON s.token = sha256(v_pads.p_outer || sha256(v_pads.p_inner || convert_to(u.identity, 'UTF8')));
+    END IF;
     ANALYZE pg_temp._identity (identity);
     RETURN v_new;
 END
