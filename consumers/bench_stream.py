@@ -335,7 +335,8 @@ def _live(state: StackState, topic: str, seconds: float) -> Live:
         began, ended, messages = produced[0]
         with connect(url, autocommit=True) as connection:
             raised = connection.execute(
-                "SELECT a.seen_to, extract(epoch FROM o.published_at)::float8 FROM analytics.anomaly AS a"
+                "SELECT a.started_at + k.open_after * interval '5 minutes', extract(epoch FROM o.published_at)::float8"
+                " FROM analytics.anomaly AS a INNER JOIN analytics.kpi AS k USING (kpi)"
                 " INNER JOIN ops.outbox AS o ON o.payload ->> 'anomaly_id' = a.anomaly_id::text"
                 " WHERE a.kpi = 'events' AND o.payload ->> 'status' = 'opened' AND o.published_at IS NOT NULL"
             ).fetchall()

@@ -426,6 +426,9 @@ class Consumer:
             quarantined=written.quarantined,
             late=written.late,
         )
+        for part in batch.messages:
+            for sent_ms, _ in part.sent:
+                self._telemetry.latency(batch.topic, written.committed_at - sent_ms / 1000)
         for one in prepared.bad:
             self._telemetry.dead_lettered(batch.topic, one.reason)
         for after, log_end in zip(prepared.claims, prepared.log_ends, strict=True):

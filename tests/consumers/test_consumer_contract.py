@@ -119,7 +119,8 @@ class KafkaPlace:
         self.name = f"contract-{uuid.uuid4()}"
         self.produced: Counter[int] = Counter()
         self.admin = KafkaAdminClient(**self.options)
-        self.producer = KafkaProducer(**self.options, batch_size=1_000, linger_ms=5)
+        # Each message a record batch: a fetch then brings more of them than a poll takes.
+        self.producer = KafkaProducer(**self.options, batch_size=0)
         self._make()
 
     def _make(self) -> None:

@@ -143,9 +143,10 @@ class MadeLog:
             self.aborted.append(SimpleNamespace(first_offset=first, producer_id=producer))
 
 
-TEXTS = st.none() | st.binary(max_size=20) | st.integers(60, 300).map(lambda size: b"x" * size)
+# Sizes and gaps whose numbers take one, two and three bytes.
+TEXTS = st.none() | st.binary(max_size=20) | st.sampled_from([63, 64, 300, 8191, 8192]).map(lambda size: b"x" * size)
 HEADERS = st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=5)), max_size=3)
-RECORDS_OF_A_BATCH = st.lists(st.tuples(st.sampled_from([0, 0, 0, 1, 200]), TEXTS, TEXTS, HEADERS), max_size=8)
+RECORDS_OF_A_BATCH = st.lists(st.tuples(st.sampled_from([0, 0, 0, 1, 200, 9_000]), TEXTS, TEXTS, HEADERS), max_size=8)
 PRODUCERS = st.sampled_from([-1, -1, 1, 2])
 
 

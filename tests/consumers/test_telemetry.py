@@ -44,6 +44,7 @@ def used() -> Telemetry:
         with telemetry.timed(stage):
             pass
     telemetry.committed("network_event", loaded=6, duplicate=1, quarantined=2, late=3, at=1_700_000_000.0)
+    telemetry.latency("network-events", 0.3)
     telemetry.dead_lettered("network-events", "unknown_schema", 4)
     telemetry.lag("network-events", 0, 5)
     telemetry.lag("network-events", 1, 6)
@@ -75,6 +76,7 @@ def test_the_methods_set_what_they_say() -> None:
     assert samples == {
         ("messages_polled_total", "network-events"): 10,
         **{("batch_seconds_count", stage.value): 1 for stage in Stage},
+        ("commit_latency_seconds_count", "network-events"): 1,
         ("rows_loaded_total", "network_event"): 6,
         ("rows_duplicate_total", "network_event"): 1,
         ("rows_quarantined_total", "network_event"): 2,
