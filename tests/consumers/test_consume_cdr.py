@@ -10,7 +10,7 @@ from typing import Any
 import fastavro
 import psycopg
 import pytest
-from streams import Record, Stream, offsets, rows, value
+from streams import Record, Stream, offsets, rows, value, wait_for
 from truth import assert_truth, generated
 
 from telestream.consumers.registry import ensure_schema, open_registry, packaged_schema
@@ -96,9 +96,8 @@ def test_kafka_alone_gives_what_a_file_alone_gives(
     _, cdrs = read_file(tmp_path / "day.avro")
     send(stream, cdrs)
     with stream.consume("--batch-rows", "700", dataset="cdr") as consumer:
-        wait = "SELECT coalesce(sum(rows_in), 0) FROM ops.batch"
-        while value(database, wait) < 2_000:
-            assert consumer.process.poll() is None, consumer.log
+        read = "SELECT coalesce(sum(rows_in), 0) FROM ops.batch"
+        wait_for(lambda: value(database, read) >= 2_000, "some of it is read", consumer)
         consumer.kill()
     stream.drain(dataset="cdr")
     stream.run("gold", "refresh")

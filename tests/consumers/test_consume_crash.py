@@ -150,7 +150,7 @@ def test_20_kills_a_restart_of_the_database_and_20_seconds_without_a_broker(
             one.end()
     assert sum(keeper.killed for keeper in keepers) == KILLS
     # Each of them had claimed its partitions …
-    assert value(database, "SELECT min(epoch) FROM ops.kafka_offset") == KILLS // 2 + 1
+    assert value(database, "SELECT min(epoch) FROM ops.kafka_offset") > KILLS // 2
     # … and some were in the midst of work: batches were begun that never came to be.
     begun = value(database, "SELECT last_value FROM pg_sequences WHERE sequencename = 'batch_batch_id_seq'")
     assert value(database, "SELECT count(*) FROM ops.batch") < begun

@@ -134,7 +134,7 @@ def test_members_of_a_group_come_and_go_while_events_arrive(
 ) -> None:
     small = ("--batch-rows", "500")
     with (
-        stream.producing(60_000, "--cells", "50", "--rate", "4000", "--duplicates", "0.02") as producer,
+        stream.producing(40_000, "--cells", "50", "--rate", "4000", "--duplicates", "0.02") as producer,
         stream.consume(*group, *small) as first,
     ):
         wait_for(lambda: shared(database, stream, first), "the first has them all", first)

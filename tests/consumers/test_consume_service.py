@@ -28,6 +28,7 @@ from streams import (
 )
 
 from telestream.db import rollups
+from telestream.settings import settings
 
 
 @pytest.fixture
@@ -153,8 +154,6 @@ def test_batches_wait_for_a_registry_that_does_not_answer(database: str, stream:
 
 
 def schema_files() -> list[Path]:
-    from telestream.settings import settings
-
     return list((settings().state_dir / "schemas").glob("*.avsc"))
 
 
