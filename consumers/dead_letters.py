@@ -30,7 +30,7 @@ class DeadLetter:
 
 
 def record_dead_letters(connection: Connection, incarnation: str, topic: str, rows: Sequence[DeadLetter]) -> int:
-    """Insert dead letters of a topic in the caller's transaction; those known already are left as they are.
+    """Insert dead letters of a topic in the caller's transaction; those a batch has already are left as they are.
 
     Returns:
         The number of new ones.
@@ -42,7 +42,7 @@ def record_dead_letters(connection: Connection, incarnation: str, topic: str, ro
         " (incarnation, topic, batch_id, partition, kafka_offset, reason, detail, key, value)"
         " SELECT %s, %s, u.* FROM unnest("
         "%s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::bytea[]) AS u"
-        " ON CONFLICT (incarnation, topic, partition, kafka_offset) DO NOTHING",
+        " ON CONFLICT (batch_id, incarnation, topic, partition, kafka_offset) DO NOTHING",
         (
             incarnation,
             topic,

@@ -188,7 +188,7 @@ class Writer:
             " INNER JOIN ops.kafka_slice AS s USING (incarnation, topic, partition)"
             " INNER JOIN ops.batch AS b ON s.batch_id = b.batch_id"
             " WHERE k.incarnation = %s AND k.topic = %s AND k.partition = %s AND k.epoch = %s AND k.next_offset = %s"
-            " AND s.first_offset = %s",
+            " AND s.first_offset = %s ORDER BY s.batch_id DESC LIMIT 1",
             (batch.incarnation, batch.topic, after.partition, after.epoch, after.next_offset, first.first_offset),
         ).fetchone()
         return None if row is None else Written(*(*row, len(prepared.bad), time.time()))

@@ -116,6 +116,12 @@ def as_telestream_error(exc: psycopg.Error, url: str | None = None) -> Telestrea
                 detail="What was committed stays; the batch in flight was rolled back.",
                 hint="Free space on the database's volume, then run the same command again: it goes on where it was.",
             )
+        case pg.TransactionTimeout() | pg.IdleInTransactionSessionTimeout():
+            return TransientError(
+                "the database ended a transaction that took too long",
+                detail="The connection was closed with it, and nothing of it was kept.",
+                hint="Run the same command again; if it happens again, see what the database waits for.",
+            )
         case pg.DeadlockDetected() | pg.SerializationFailure() | pg.LockNotAvailable():
             return TransientError(fact, detail=detail, hint="Run the same command again.")
         case pg.UndefinedTable() | pg.UndefinedFunction() | pg.InvalidSchemaName() | pg.UndefinedColumn():

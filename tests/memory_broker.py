@@ -85,7 +85,8 @@ class MemoryTopic:
 class MemoryBroker:
     """A member of a group on one topic, or given partitions without one; at most `rows` of a partition in a poll.
 
-    A rebalance takes away only what another member gets, and gives it only after it was taken away.
+    A rebalance takes away only what another member gets, and gives it only after it was taken away. Of a log's end it
+    knows what its last reading told.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class MemoryBroker:
         self._given = partitions or range(len(topic.logs))
         self._assigned: set[int] = set()
         self._positions: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
         self._paused: set[int] = set()
         with topic.changed:
             self._members.append(self)
@@ -128,7 +130,7 @@ class MemoryBroker:
 
     def log_range(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
         self._topic.require_answer()
-        return {one: (self._topic.logs[one].first, self._topic.logs[one].end) for one in partitions}
+        return {one: (self._topic.logs[one].first, self._ends.get(one, 0)) for one in partitions}
 
     def positions(self, partitions: Sequence[int]) -> dict[int, int]:
         return {one: self._positions.get(one, 0) for one in partitions}
@@ -166,6 +168,7 @@ class MemoryBroker:
         records = [record for record in log.records if record.offset >= position][: self._rows]
         position = records[-1].offset + 1 if len(records) == self._rows else log.end
         self._positions[partition] = position
+        self._ends[partition] = log.end
         if not records:
             return None
         return Messages(

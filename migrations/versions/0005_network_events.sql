@@ -40,9 +40,10 @@ CREATE TABLE ops.kafka_slice (
     first_offset bigint NOT NULL,
     first_line bigint NOT NULL,
     messages bigint NOT NULL CHECK (messages > 0),
-    PRIMARY KEY (incarnation, topic, partition, first_offset)
+    PRIMARY KEY (batch_id, first_line)
 );
-CREATE INDEX kafka_slice_batch ON ops.kafka_slice (batch_id, first_line);
+-- Not unique: a log that was truncated gives its offsets again.
+CREATE INDEX kafka_slice_offset ON ops.kafka_slice (incarnation, topic, partition, first_offset);
 COMMENT ON TABLE ops.kafka_slice IS
 'Which messages a batch is made of: line L of the batch is offset first_offset + L - first_line of its slice';
 COMMENT ON COLUMN ops.kafka_slice.batch_id IS 'The batch';
@@ -66,9 +67,8 @@ CREATE TABLE ops.dead_letter (
     value bytea,
     received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     published_at timestamptz,
-    UNIQUE (incarnation, topic, partition, kafka_offset)
+    UNIQUE (batch_id, incarnation, topic, partition, kafka_offset)
 );
-CREATE INDEX dead_letter_batch ON ops.dead_letter (batch_id);
 CREATE INDEX dead_letter_unpublished ON ops.dead_letter (dead_letter_id) WHERE published_at IS NULL;
 COMMENT ON TABLE ops.dead_letter IS
 'Every message that could not be decoded, with its bytes and where it stood; may hold personal data';

@@ -54,7 +54,7 @@ INSERT INTO analytics.kpi (
 ),
 (
     'drop_rate_pct', '100.0 * w.drops / nullif(w.attaches + w.rrc_setups + w.handovers, 0)',
-    'w.attaches + w.rrc_setups + w.handovers', 50, 'high', 5, 3, 2, 1, 1.5, 0.1, 'major',
+    'w.attaches + w.rrc_setups + w.handovers', 100, 'high', 5, 3, 2, 1, 1.5, 0.1, 'major',
     'Lost connections per 100 attaches, set-ups and handovers'
 ),
 (

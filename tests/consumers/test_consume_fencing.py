@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from streams import (
     wait_for,
     wait_until_read,
 )
+
+from telestream.consumers.writer import CONSUMER_ROLE
+from telestream.db.connection import Connection, connect, translated
+from telestream.errors import TransientError
 
 SESSION_SECONDS = "6"
 
@@ -38,6 +43,25 @@ def shared(database: str, stream: Stream, *consumers: Running) -> bool:
     """Tell whether these consumers, and no others, own the partitions."""
     found = owners(database, stream.topic)
     return len(found) == stream.partitions and set(found.values()) == {one.pid for one in consumers}
+
+
+def wait_until_settled(database: str, stream: Stream, *consumers: Running) -> None:
+    """Wait until these consumers share the partitions, and no rebalance has followed for a while."""
+    claims, since = None, time.monotonic()
+
+    def settled() -> bool:
+        nonlocal claims, since
+        now = rows(database, "SELECT partition, epoch FROM ops.kafka_offset WHERE topic = %s ORDER BY 1", stream.topic)
+        if now != claims or not shared(database, stream, *consumers):
+            claims, since = now, time.monotonic()
+        return time.monotonic() - since > 1.5
+
+    wait_for(settled, "they share the partitions", *consumers)
+
+
+def writers_of(database: str, stream: Stream) -> int:
+    """Return how many writers the owners of the partitions have work for; each consumer has two."""
+    return len({(pid, partition % 2) for partition, pid in owners(database, stream.topic).items()})
 
 
 @contextlib.contextmanager
@@ -65,14 +89,15 @@ def test_a_consumer_that_hangs_past_its_session_timeout_is_fenced_when_it_wakes_
     database: str, connection: psycopg.Connection, stream: Stream, group: tuple[str, ...]
 ) -> None:
     with stream.consume(*group) as sleeper, stream.consume(*group) as other:
-        wait_for(lambda: shared(database, stream, sleeper, other), "they share the partitions", sleeper, other)
+        wait_until_settled(database, stream, sleeper, other)
         # It hangs with a batch in its hands.
         with batches_wait(connection):
             truth = stream.produce(20_000, "--cells", "50")
-            wait_for(lambda: waiting(database) >= 2, "batches wait", sleeper, other)
+            wait_for(lambda: waiting(database) == writers_of(database, stream), "all batches wait", sleeper, other)
             sleeper.signal(signal.SIGSTOP)
+            assert shared(database, stream, sleeper, other)
         wait_until_read(database, stream, truth.messages, other)
-        assert shared(database, stream, other)
+        assert shared(database, stream, other), f"{sleeper.log}\n{other.log}"
         before = rows(database, BATCHES)
         assert_exactly_once(database, stream, truth)
         sleeper.signal(signal.SIGCONT)
@@ -147,3 +172,19 @@ def test_members_of_a_group_come_and_go_while_events_arrive(
             wait_until_read(database, stream, truth.messages, second)
             second.terminate()
     assert_exactly_once(database, stream, truth)
+
+
+def outstay(database: str, connection: Connection) -> None:
+    with translated(database), connection.transaction():
+        connection.execute("SELECT 1")
+        time.sleep(0.5)
+        connection.execute("SELECT pg_sleep(1)")
+
+
+@pytest.mark.parametrize("setting", ["transaction_timeout", "idle_in_transaction_session_timeout"])
+def test_a_transaction_that_the_server_ended_may_be_tried_again(database: str, setting: str) -> None:
+    with connect(database, role=CONSUMER_ROLE, autocommit=True) as opened:
+        opened.execute(f"SET {setting} = '50ms'")
+        with pytest.raises(TransientError, match="the database ended a transaction"):
+            outstay(database, opened)
+        assert opened.closed
