@@ -33,7 +33,7 @@ GRANT SELECT (
 ) ON quality.quarantine TO telestream_engineer;
 -- The API before it knows who calls, and what it writes down: no right on any data.
 GRANT USAGE ON SCHEMA api, audit, analytics, ops TO telestream_gateway;
-GRANT SELECT ON api.key, api.persisted_query TO telestream_gateway;
+GRANT SELECT ON api.key, api.persisted_query, ops.setting TO telestream_gateway;
 GRANT UPDATE (last_used_at) ON api.key TO telestream_gateway;
 GRANT INSERT ON audit.access_log TO telestream_gateway;
 GRANT USAGE ON SCHEMA audit TO telestream_privacy;
