@@ -112,14 +112,15 @@ def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
     try:
         parts = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
     except (ValueError, binascii.Error, RecursionError) as exc:
-        raise _foreign_cursor() from exc
+        raise foreign_cursor() from exc
     if not isinstance(parts, list) or len(parts) != len(kinds):
-        raise _foreign_cursor()
+        raise foreign_cursor()
     for part, kind in zip(parts, kinds, strict=True):
         if not isinstance(part, kind) or isinstance(part, bool) or "\0" in str(part):
-            raise _foreign_cursor()
+            raise foreign_cursor()
     return parts
 
 
-def _foreign_cursor() -> ArgumentProblem:
+def foreign_cursor() -> ArgumentProblem:
+    """Return what to raise for a cursor of another field."""
     return ArgumentProblem("after", "the cursor is not of this field", allowed=["pageInfo.endCursor of a page before"])

@@ -161,7 +161,6 @@ class PersistedNotFoundProblem(Problem):
     """No document is known under the hash; the text is the one that clients of automatic persisted queries expect."""
 
     code = "PERSISTED_QUERY_NOT_FOUND"
-    status = HTTPStatus.OK
 
     def __init__(self) -> None:
         super().__init__("PersistedQueryNotFound", hint="Send the document along with its hash once.")
