@@ -12,17 +12,18 @@ from telestream.graphql.access import marked
 from telestream.graphql.context import ApiInfo
 from telestream.graphql.principal import Scope
 from telestream.graphql.problems import ArgumentProblem
+from telestream.graphql.scalars import choice
 
 
 @strawberry.enum(description="Parts of Gold that cached answers depend on.")
 class CacheTag(enum.Enum):
     """A tag of cached answers."""
 
-    TRAFFIC = strawberry.enum_value("traffic", description="What is made of CDRs: traffic, voice KPIs, usage, revenue.")
-    NETWORK = strawberry.enum_value("network", description="What is made of network events.")
-    NETWORK_MAP = strawberry.enum_value("network_map", description="Cells, regions and plans.")
-    QUALITY = strawberry.enum_value("quality", description="Quality and freshness.")
-    ANOMALY = strawberry.enum_value("anomaly", description="Anomalies.")
+    TRAFFIC = choice("traffic", "What is made of CDRs: traffic, voice KPIs, usage, revenue.")
+    NETWORK = choice("network", "What is made of network events.")
+    NETWORK_MAP = choice("network_map", "Cells, regions and plans.")
+    QUALITY = choice("quality", "Quality and freshness.")
+    ANOMALY = choice("anomaly", "Anomalies.")
 
 
 @strawberry.type

@@ -19,7 +19,7 @@ from telestream.graphql.live import Alert as LiveAlert
 from telestream.graphql.network_fields import After, Cell, First, LookupReason, Window
 from telestream.graphql.principal import Scope
 from telestream.graphql.problems import ArgumentProblem
-from telestream.graphql.scalars import PageInfo
+from telestream.graphql.scalars import PageInfo, choice
 
 # Alerts that are caught up with at once.
 _CATCH_UP = 500
@@ -29,9 +29,9 @@ _CATCH_UP = 500
 class Severity(enum.Enum):
     """A severity."""
 
-    MINOR = strawberry.enum_value("minor", description="Worth a look.")
-    MAJOR = strawberry.enum_value("major", description="Customers notice.")
-    CRITICAL = strawberry.enum_value("critical", description="The cell serves nobody.")
+    MINOR = choice("minor", "Worth a look.")
+    MAJOR = choice("major", "Customers notice.")
+    CRITICAL = choice("critical", "The cell serves nobody.")
 
 
 @strawberry.type(description="A time in which a KPI of a cell was not normal.")
@@ -162,7 +162,7 @@ class AlertQuery:
         after: After = None,
     ) -> AnomalyConnection | None:
         size = arguments.page_size(first)
-        conditions = _conditions(filter) if filter else [sql.SQL("true")]
+        conditions = _conditions(filter or AnomalyFilter())
         if after is not None:
             (key,) = arguments.decode_cursor(after, int)
             conditions.append(sql.SQL("a.anomaly_id < {}").format(sql.Literal(key)))

@@ -30,7 +30,7 @@ from telestream.graphql.network_fields import (
     series_set,
 )
 from telestream.graphql.principal import Scope
-from telestream.graphql.scalars import Long, PageInfo
+from telestream.graphql.scalars import Long, PageInfo, choice
 
 _LONGEST_USAGE = timedelta(days=800)
 _LONGEST_CDRS = timedelta(days=7)
@@ -41,19 +41,19 @@ _LONGEST_TOP = timedelta(days=93)
 class UsageGrain(enum.Enum):
     """A period of usage."""
 
-    DAY = strawberry.enum_value("day", description="A day of the operator.")
-    WEEK = strawberry.enum_value("week", description="An ISO week, from Monday on.")
-    MONTH = strawberry.enum_value("month", description="A calendar month.")
+    DAY = choice("day", "A day of the operator.")
+    WEEK = choice("week", "An ISO week, from Monday on.")
+    MONTH = choice("month", "A calendar month.")
 
 
 @strawberry.enum(description="What customers are ranked by.")
 class Ranking(enum.Enum):
     """A ranking of customers."""
 
-    BYTES = strawberry.enum_value("sum(u.bytes_up + u.bytes_down)", description="Bytes in both directions.")
-    SECONDS = strawberry.enum_value("sum(u.seconds)", description="Billed seconds.")
-    RECORDS = strawberry.enum_value("sum(u.events)", description="Number of CDRs.")
-    CHARGE = strawberry.enum_value("sum(u.charge)", description="Charge; ranked within each currency.")
+    BYTES = choice("sum(u.bytes_up + u.bytes_down)", "Bytes in both directions.")
+    SECONDS = choice("sum(u.seconds)", "Billed seconds.")
+    RECORDS = choice("sum(u.events)", "Number of CDRs.")
+    CHARGE = choice("sum(u.charge)", "Charge; ranked within each currency.")
 
 
 @strawberry.type(
@@ -187,10 +187,10 @@ class CdrFilter:
 class RevenueKey(enum.Enum):
     """A key of revenue."""
 
-    TOTAL = strawberry.enum_value("TOTAL", description="One series per currency.")
-    REGION = strawberry.enum_value("REGION", description="One series per region and currency.")
-    PLAN = strawberry.enum_value("PLAN", description="One series per plan and currency.")
-    RECORD_TYPE = strawberry.enum_value("RECORD_TYPE", description="One series per record type and currency.")
+    TOTAL = choice("TOTAL", "One series per currency.")
+    REGION = choice("REGION", "One series per region and currency.")
+    PLAN = choice("PLAN", "One series per plan and currency.")
+    RECORD_TYPE = choice("RECORD_TYPE", "One series per record type and currency.")
 
 
 @strawberry.type

@@ -46,8 +46,8 @@ class Lookups:
     async def _by(self, select: str, column: str, name: str, keys: list[str]) -> list[dict[str, Any] | None]:
         rows = await self._context.read(
             sql.SQL("{} WHERE {} = ANY({})").format(
-                sql.SQL(select),  # type: ignore[arg-type]
-                sql.SQL(column),  # type: ignore[arg-type]
+                sql.SQL(select),
+                sql.SQL(column),
                 sql.Literal(keys),
             )
         )

@@ -104,7 +104,7 @@ class PersistedQueries:
     async def _registered(self, wanted: str) -> str | None:
         if wanted in self._local:
             return self._local[wanted]
-        value = await self._redis.run(lambda client: client.get(_key(wanted)))
+        value = await self._redis.text(_key(wanted))
         return value.decode() if value else None
 
 

@@ -17,15 +17,15 @@ from telestream.graphql.context import ApiInfo
 from telestream.graphql.network_fields import After, First
 from telestream.graphql.principal import Scope
 from telestream.graphql.problems import ArgumentProblem
-from telestream.graphql.scalars import Long, PageInfo
+from telestream.graphql.scalars import Long, PageInfo, choice
 
 
 @strawberry.enum(description="What records are.")
 class Dataset(enum.Enum):
     """A dataset."""
 
-    CDR = strawberry.enum_value("cdr", description="Call detail records.")
-    NETWORK_EVENT = strawberry.enum_value("network_event", description="Network events.")
+    CDR = choice("cdr", "Call detail records.")
+    NETWORK_EVENT = choice("network_event", "Network events.")
 
 
 @strawberry.type(description="Quality of what was loaded on a day, in per cent.")

@@ -85,6 +85,11 @@ class RedisLink:
 
         return await self.run(command)
 
+    async def text(self, key: str) -> bytes | None:
+        """Return what lies under a key, None if nothing does or Redis is away."""
+        value = await self.run(lambda client: client.get(key))
+        return value.encode() if isinstance(value, str) else value
+
     async def ping(self) -> bool:
         """Tell whether Redis answers now."""
         return bool(await self.run(lambda client: client.ping()))

@@ -139,7 +139,7 @@ class ResponseCache:
                 await self._redis.run(lambda client: client.delete(lock))
 
     async def _load(self, key: str) -> Entry | None:
-        value = await self._redis.run(lambda client: client.get(key))
+        value = await self._redis.text(key)
         if not value:
             return None
         head, _, body = value.partition(b"\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import Any, NewType
 
 import strawberry
 from strawberry.schema.config import StrawberryConfig
@@ -17,6 +17,11 @@ _LONG: ScalarDefinition = scalar(
     parse_value=int,
 )
 CONFIG = StrawberryConfig(scalar_map={Long: _LONG})
+
+
+def choice(value: str, description: str) -> Any:
+    """Return a value of an enum with its description."""
+    return strawberry.enum_value(value, description=description)
 
 
 @strawberry.type(description="Where a page of a connection ends.")

@@ -129,13 +129,13 @@ def statement(
         step=sql.SQL("interval {}").format(sql.Literal(_INTERVAL[wanted.grain])),
         zone=sql.Literal(wanted.zone.key),
         bucket=bucket,
-        key=sql.SQL(family.keys[key]) if key else sql.SQL("'total'::text"),  # type: ignore[arg-type]
+        key=sql.SQL(family.keys[key]) if key else sql.SQL("'total'::text"),
         measures=sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(sql.SQL(one.expression), column)  # type: ignore[arg-type]
+            sql.SQL("{} AS {}").format(sql.SQL(one.expression), column)
             for one, column in zip(measures, columns, strict=True)
         ),
-        view=sql.SQL(view),  # type: ignore[arg-type]
-        condition=sql.SQL(" AND ").join([sql.SQL(family.condition), *filters]),  # type: ignore[arg-type]
+        view=sql.SQL(view),
+        condition=sql.SQL(" AND ").join([sql.SQL(family.condition), *filters]),
         keys=sql.SQL("SELECT DISTINCT a.key FROM agg AS a ORDER BY a.key LIMIT {}").format(sql.Literal(MOST_SERIES + 1))
         if key
         else sql.SQL("SELECT 'total'::text AS key"),
