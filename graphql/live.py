@@ -155,7 +155,8 @@ class Hub:
                         if message is None:
                             await listener.ping()
                             continue
-                        await self._take(message["channel"].decode(), message["data"])
+                        if message["type"] == "message":  # and not the answer to a ping
+                            await self._take(message["channel"].decode(), message["data"])
             except (RedisError, OSError, TimeoutError) as exc:
                 if self.connected:
                     _log.warning("nothing live until the cache answers again: %s", type(exc).__name__)

@@ -139,7 +139,7 @@ def statement(
         keys=sql.SQL("SELECT DISTINCT a.key FROM agg AS a ORDER BY a.key LIMIT {}").format(sql.Literal(MOST_SERIES + 1))
         if key
         else sql.SQL("SELECT 'total'::text AS key"),
-        nulls=sql.SQL(", ").join(sql.SQL("NULL::double precision[]") for _ in names),
+        nulls=sql.SQL(", ").join(sql.SQL("NULL::double precision[] AS {}").format(column) for column in columns),
         values=sql.SQL(", ").join(values),
     )
 
