@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
+    BREAK,
+    ArgumentNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
@@ -15,11 +17,15 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     InlineFragmentNode,
+    Node,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    ValueNode,
+    Visitor,
     parse,
     validate,
+    visit,
 )
 
 from telestream.graphql import limits
@@ -100,8 +106,43 @@ class Documents:
         limits.check(self._schema, node, variables, introspection=not self._production)
         errors = validate(self._schema, node, max_errors=_MOST_ERRORS, hide_suggestions=self._production)
         if errors:
+            for error in errors:
+                _name_argument(node, error)
             raise InvalidDocumentError(errors)
         return Document(node, tuple(_operations(node)))
+
+
+class _ArgumentFinder(Visitor):
+    """Finds the argument that a value stands in."""
+
+    def __init__(self, wanted: Node) -> None:
+        super().__init__()
+        self.name: str | None = None
+        self._wanted = wanted
+        self._open: list[str] = []
+
+    def enter(self, node: Node, *_: Any) -> Any:
+        """Go down."""
+        if isinstance(node, ArgumentNode):
+            self._open.append(node.name.value)
+        if node is self._wanted and self._open:
+            self.name = self._open[-1]
+            return BREAK
+        return None
+
+    def leave(self, node: Node, *_: Any) -> Any:
+        """Come back."""
+        if isinstance(node, ArgumentNode):
+            self._open.pop()
+
+
+def _name_argument(document: DocumentNode, error: GraphQLError) -> None:
+    """Let an error about a value say which argument it stands in."""
+    if error.nodes and isinstance(error.nodes[0], ValueNode):
+        finder = _ArgumentFinder(error.nodes[0])
+        visit(document, finder)
+        if finder.name is not None:
+            error.extensions = {**(error.extensions or {}), "argument": finder.name}
 
 
 def _operations(document: DocumentNode) -> list[Operation]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from graphql import (
     ExecutionResult,
-    FieldNode,
     GraphQLEnumType,
     GraphQLError,
     GraphQLSchema,
@@ -47,7 +46,7 @@ from telestream.graphql.response_cache import Entry
 from telestream.graphql.telemetry import Telemetry
 
 MOST_IN_FLIGHT = 200
-_ENUM = re.compile(r'(?:in|of type|for) "(\w+)[!\]]*" enum|Enum "(\w+)"')
+_ENUM = re.compile(r"in '(\w+)' enum")
 
 _log = logging.getLogger(__name__)
 
@@ -320,12 +319,9 @@ class Engine:
     def _with_choices(self, shown: dict[str, Any], error: GraphQLError) -> dict[str, Any]:
         """Add the values of an enum to an error that one of them is meant."""
         match = _ENUM.search(error.message)
-        kind = self._schema.type_map.get(match[1] or match[2]) if match else None
+        kind = self._schema.type_map.get(match[1]) if match else None
         if isinstance(kind, GraphQLEnumType) and not self._production:
             shown["extensions"] = shown["extensions"] | {"allowed": list(kind.values)}
-        for node in error.nodes or ():
-            if isinstance(node, FieldNode):
-                shown["extensions"] = shown["extensions"] | {"field": node.name.value}
         return shown
 
     def _caching(self, operation: Operation) -> tuple[list[str], int]:

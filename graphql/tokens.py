@@ -120,7 +120,8 @@ class Tokens:
             raise UnauthenticatedProblem("the credential is neither a key nor a token") from exc
         if self._key_set is not None and header.get("alg") in {"RS256", "ES256"} and isinstance(header.get("kid"), str):
             found = await self._key_set.key(header["kid"])
-            if found is None:
+            # A key goes with one algorithm: the token does not choose another.
+            if found is None or found.algorithm_name != header["alg"]:
                 raise UnauthenticatedProblem("the token is signed with a key that is not known")
             return found.key, [header["alg"]]
         if self._secret and header.get("alg") == "HS256":
