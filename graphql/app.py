@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from telestream.channels import cache_url
 from telestream.db import migrate
@@ -141,6 +142,9 @@ def create_app() -> Starlette:
     async def graphql(request: Request) -> Response:
         return await http(request)
 
+    async def live(socket: WebSocket) -> None:
+        await subscriptions(socket)
+
     origins = [one.strip() for one in settings().api_cors_origins.split(",") if one.strip()]
     middleware = [
         Middleware(
@@ -154,7 +158,7 @@ def create_app() -> Starlette:
     app = Starlette(
         routes=[
             Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-            WebSocketRoute("/graphql", subscriptions),
+            WebSocketRoute("/graphql", live),
             Route("/healthz", service.healthz),
             Route("/readyz", service.readyz),
             Route("/metrics", service.metrics),

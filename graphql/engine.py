@@ -24,10 +24,10 @@ from graphql import (
 from graphql.execution import Executor
 from strawberry.types.field import StrawberryField
 
+from telestream.graphql.alert_fields import Alert
 from telestream.graphql.audit import AUDITED, AuditLog
 from telestream.graphql.context import Access, Context, Services
 from telestream.graphql.documents import Document, Documents, InvalidDocumentError, Operation
-from telestream.graphql.live import Alert
 from telestream.graphql.persisted import PersistedQueries
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import (
@@ -175,7 +175,7 @@ class Engine:
             self._schema,
             prepared.document.node,
             context_value=context,
-            variable_values=request.variables,
+            raw_variable_values=request.variables,
             operation_name=request.operation_name,
             hide_suggestions=self._production,
         )
@@ -205,7 +205,7 @@ class Engine:
         context: Context,
         request_id: str,
     ) -> str:
-        rendered = event.rendered if isinstance(event, Alert) else getattr(event, "rendered", None)
+        rendered = event.rendered if isinstance(event, Alert) else None
         if rendered is not None and shared in rendered:
             return str(rendered[shared])
         result = execute(
