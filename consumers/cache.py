@@ -13,9 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from telestream.consumers.telemetry import Telemetry
-from telestream.errors import TerminalError, UsageError
-from telestream.settings import settings
-from telestream.stack import state as stack_state
+from telestream.errors import UsageError
 
 _log = logging.getLogger(__name__)
 
@@ -25,24 +23,6 @@ TIMEOUT_SECONDS = 0.2
 _REST_SECONDS = 1.0
 # … and this many times what the failure took, so that a server that hangs costs a consumer 5 % at most.
 _REST_FACTOR = 20.0
-
-
-def cache_url() -> str:
-    """Return the URL of Redis: the setting's, else the embedded stack's.
-
-    Raises:
-        TerminalError: neither is there.
-    """
-    if settings().redis_url:
-        return settings().redis_url
-    state = stack_state.load()
-    if state is None:
-        raise TerminalError(
-            "no cache is configured",
-            detail="TELESTREAM_REDIS_URL is not set and the embedded stack has never been started.",
-            hint="Run `telestream stack up`, or set TELESTREAM_REDIS_URL.",
-        )
-    return state.redis_url
 
 
 class Cache:

@@ -18,10 +18,11 @@ import typer
 from rich.table import Table
 
 from telestream import topics
+from telestream.channels import cache_url
 from telestream.console import console
 from telestream.consumers.aftermath import Aftermath
 from telestream.consumers.bad_share import BadShare
-from telestream.consumers.cache import Cache, cache_url
+from telestream.consumers.cache import Cache
 from telestream.consumers.consumer import Consumer, Limits, Totals
 from telestream.consumers.datasets import CDRS, NETWORK_EVENTS, Dataset
 from telestream.consumers.decode import AvroDecoder

@@ -11,11 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 import redis
 
+from telestream import channels
 from telestream.consumers.cache import Cache
 from telestream.consumers.telemetry import Telemetry
 
-CHANNEL = "telestream:hot"
-NETWORK_KEY = "telestream:hot:network"
 TTL = timedelta(minutes=15)
 
 # Windows per script call: bounds how long the server does nothing else to a few milliseconds.
@@ -81,14 +80,14 @@ class HotRow:
     @property
     def key(self) -> str:
         """The Redis key of the hash."""
-        return f"telestream:hot:cell:{self.cell_id}:{self.technology}"
+        return channels.hot_cell(self.cell_id, self.technology)
 
 
 class HotMetrics:
     """Writes windows to Redis after each commit; for one thread.
 
-    The hash of a cell (`HotRow.key`) and that of the network (`NETWORK_KEY`) have the fields of `HotTotals`, an empty
-    text where there is no mean, and `bucket` in ISO 8601, UTC. They vanish when nothing was written for `ttl`.
+    The hash of a cell (`HotRow.key`) and that of the network (`channels.HOT_NETWORK`) have the fields of `HotTotals`,
+    an empty text where there is no mean, and `bucket` in ISO 8601, UTC. They vanish when nothing was written for `ttl`.
     """
 
     def __init__(
@@ -103,12 +102,12 @@ class HotMetrics:
         self._seconds = int(ttl.total_seconds())
 
     def publish(self, rows: Sequence[HotRow], totals: HotTotals) -> bool:
-        """Write the windows and notify `CHANNEL`, in one round trip; tell whether Redis took all.
+        """Write the windows and notify `channels.HOT`, in one round trip; tell whether Redis took all.
 
         Writing the same again changes nothing. Redis failing is counted, never raised.
         """
         windows = [(row.key, _fields(row)) for row in rows]
-        windows.append((NETWORK_KEY, _fields(totals)))
+        windows.append((channels.HOT_NETWORK, _fields(totals)))
         notice = json.dumps({"bucket": _start(totals.bucket), "cells": len(rows), "events": totals.events})
 
         def fill(pipeline: redis.client.Pipeline) -> None:
@@ -116,7 +115,7 @@ class HotMetrics:
                 part = windows[start : start + _ROWS_PER_CALL]
                 keys, texts = zip(*part, strict=True)
                 pipeline.eval(_KEEP_NEWEST, len(part), *keys, str(self._seconds), *texts)
-            pipeline.publish(CHANNEL, notice)
+            pipeline.publish(channels.HOT, notice)
 
         return self._cache.run(fill)
 

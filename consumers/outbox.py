@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from telestream import channels
 from telestream.consumers.cache import Cache
 from telestream.consumers.dead_letters import publish_dead_letters
 from telestream.consumers.sender import Message, Sender
@@ -19,7 +20,6 @@ from telestream.errors import TelestreamError
 
 _log = logging.getLogger(__name__)
 
-CHANNEL = "telestream:alerts"
 # How soon an alert is found when nobody tells of it.
 _INTERVAL_SECONDS = 1.0
 _FIRST_DELAY_SECONDS = 0.5
@@ -224,4 +224,6 @@ class OutboxPublisher:
 
     def _notify(self, payloads: list[dict[str, Any]]) -> None:
         """Tell who listens now; Kafka has the alerts, so a failure here repeats nothing."""
-        self._cache.run(lambda pipeline: [pipeline.publish(CHANNEL, json.dumps(payload)) for payload in payloads])
+        self._cache.run(
+            lambda pipeline: [pipeline.publish(channels.ALERTS, json.dumps(payload)) for payload in payloads]
+        )

@@ -109,13 +109,17 @@ BEGIN
             CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid::regprocedure) AS sql
         FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace::regnamespace::text
-            = ANY (ARRAY['bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics'])
+            = ANY (ARRAY[
+                'bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics', 'api', 'audit'
+            ])
             AND p.oid::regprocedure::text <> 'rollup.materialised_to(text)'
         UNION ALL
         SELECT pg_catalog.format('DROP VIEW IF EXISTS %s CASCADE', c.oid::regclass)
         FROM pg_catalog.pg_class AS c
         WHERE c.relkind = 'v' AND c.relnamespace::regnamespace::text
-            = ANY (ARRAY['bronze', 'silver', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics'])
+            = ANY (ARRAY[
+                'bronze', 'silver', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics', 'api', 'audit'
+            ])
     )) AS sql LOOP
         EXECUTE v_object.sql;
     END LOOP;
@@ -127,10 +131,12 @@ BEGIN
             ('REVOKE ALL ON SCHEMA %I FROM %s'), ('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %s')
         ) AS v (template)
         WHERE n.nspname
-            = ANY (ARRAY['bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics'])
+            = ANY (ARRAY[
+                'bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics', 'api', 'audit'
+            ])
             AND r.rolname = ANY (ARRAY[
                 'telestream_loader', 'telestream_consumer', 'telestream_api',
-                'telestream_analyst', 'telestream_privacy'
+                'telestream_analyst', 'telestream_privacy', 'telestream_engineer', 'telestream_gateway'
             ])
         GROUP BY n.nspname, v.template
     LOOP

@@ -9,7 +9,7 @@ from psycopg import sql
 from telestream.db.connection import Connection
 from telestream.errors import UsageError
 
-GROUPS = ("loader", "consumer", "api", "analyst", "privacy", "owner")
+GROUPS = ("loader", "consumer", "api", "analyst", "engineer", "privacy", "gateway", "owner")
 
 
 def add_user(connection: Connection, name: str, group: str, password: str | None = None) -> str:
@@ -27,7 +27,7 @@ def add_user(connection: Connection, name: str, group: str, password: str | None
         verb = sql.SQL("ALTER" if exists else "CREATE")
         connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, user, sql.Literal(secret)))
         connection.execute(sql.SQL("GRANT {} TO {}").format(role, user))
-        if group in {"analyst", "api"}:
+        if group in {"analyst", "api", "engineer", "gateway"}:
             # Role settings are not inherited through membership: keep chunk exclusion for this login too.
             connection.execute(sql.SQL("ALTER ROLE {} SET plan_cache_mode = force_custom_plan").format(user))
     return secret

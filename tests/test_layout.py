@@ -25,7 +25,7 @@ def test_the_graphql_folder_does_not_shadow_graphql_core() -> None:
     assert hasattr(graphql, "GraphQLSchema")
 
 
-@pytest.mark.parametrize("name", ["db", "loaders", "consumers"])
+@pytest.mark.parametrize("name", ["db", "loaders", "consumers", "graphql"])
 def test_components_import_as_parts_of_the_package(name: str) -> None:
     assert importlib.import_module(f"telestream.{name}").__name__ == f"telestream.{name}"
 
@@ -51,3 +51,10 @@ def test_compose_publishes_on_loopback_only_and_holds_no_password() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service["ports"]), name
         assert "healthcheck" in service, name
         assert not any("PASSWORD" in key and not key.endswith("_FILE") for key in service.get("environment", {})), name
+
+
+def test_the_linter_of_imports_sees_the_graphql_folder() -> None:
+    """Without an `__init__.py` it would be left out, and every contract about it would hold."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    assert "telestream.graphql" in settings["root_packages"]
+    assert all("telestream.graphql" in str(contract) for contract in settings["contracts"])

@@ -44,6 +44,7 @@ def _register() -> None:
     from telestream.consumers.topics_cli import register as register_topics
     from telestream.db.cli import register as register_db
     from telestream.demo import register as register_demo
+    from telestream.graphql.api_cli import register as register_api
     from telestream.loaders.cli import register as register_loaders
     from telestream.stack.cli import register as register_stack
 
@@ -54,6 +55,7 @@ def _register() -> None:
     register_produce(app)
     register_consume(app)
     register_alerts(app)
+    register_api(app)
     register_demo(app)
     app.add_typer(_benchmarks(), name="bench")
 

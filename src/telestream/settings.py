@@ -34,6 +34,14 @@ class Settings(BaseSettings):
     schema_registry: str = Field("", description="URL of a Confluent registry, or a folder; empty: in the state folder")
     schema_registry_user: str = ""
     schema_registry_password: SecretStr = SecretStr("")
+    api_database_url: str = Field("", description="URL of a login that holds telestream_gateway; empty: database_url")
+    api_replica_url: str = Field("", description="URL of a replica to read from; empty: none")
+    api_production: bool = Field(False, description="answer only persisted queries, show no schema")
+    api_jwt_secret: SecretStr = SecretStr("")
+    api_jwks_url: str = Field("", description="URL of the key set that RS256 and ES256 tokens are checked with")
+    api_jwt_issuer: str = ""
+    api_jwt_audience: str = ""
+    api_cors_origins: str = Field("", description="origins that browsers may call from, separated by commas")
     time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
     vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))

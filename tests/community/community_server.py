@@ -66,15 +66,15 @@ def _digest(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:12]
 
 
-def installed(node: Node) -> Path:
-    """Return the folder outside the checkout with the npm packages; the first call installs them."""
-    lock_file = (HERE / "package-lock.json").read_bytes()
-    folder = settings().cache_dir / f"community-{_digest(lock_file)}"
+def installed(node: Node, source: Path = HERE) -> Path:
+    """Return the folder outside the checkout with the npm packages of a folder; the first call installs them."""
+    lock_file = (source / "package-lock.json").read_bytes()
+    folder = settings().cache_dir / f"{source.name}-{_digest(lock_file)}"
     with locked(folder.with_suffix(".lock")):
         if not (folder / "installed").exists():
             folder.mkdir(parents=True, exist_ok=True)
             for name in ("package.json", "package-lock.json"):
-                shutil.copy(HERE / name, folder)
+                shutil.copy(source / name, folder)
             done = subprocess.run(
                 [*node.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
                 cwd=folder, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False,

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from telestream.consumers.cache import cache_url
-from telestream.consumers.hot import CHANNEL, NETWORK_KEY, HotMetrics, HotRow, HotTotals
+from telestream.channels import HOT, HOT_NETWORK, cache_url
+from telestream.consumers.hot import HotMetrics, HotRow, HotTotals
 from telestream.consumers.telemetry import Telemetry
 from telestream.errors import UsageError
 from telestream.stack import cache as cache_server
@@ -77,9 +77,9 @@ def test_a_window_becomes_a_hash_that_expires(hot: HotMetrics, client: redis.Red
         "bucket": "2026-03-01T12:00:00Z", "events": "10", "drops": "1", "handover_failures": "2",
         "latency_ms_mean": "31.5", "rsrp_dbm_mean": "-95.25", "throughput_down_kbps_mean": "20000.0",
     }  # fmt: skip
-    network = client.hgetall(NETWORK_KEY)
+    network = client.hgetall(HOT_NETWORK)
     assert (network["events"], network["rsrp_dbm_mean"]) == ("10", "")
-    for key in (ROW.key, NETWORK_KEY):
+    for key in (ROW.key, HOT_NETWORK):
         assert 880 < client.ttl(key) <= 900
 
 
@@ -87,7 +87,7 @@ def test_writing_again_changes_nothing(hot: HotMetrics, client: redis.Redis) -> 
     for _ in range(3):
         assert hot.publish([ROW], TOTALS)
     assert client.hget(ROW.key, "events") == "10"
-    assert sorted(client.keys()) == sorted([ROW.key, NETWORK_KEY])
+    assert sorted(client.keys()) == sorted([ROW.key, HOT_NETWORK])
 
 
 def test_the_newest_and_fullest_state_of_a_window_stays(hot: HotMetrics, client: redis.Redis) -> None:
@@ -122,7 +122,7 @@ def test_thousands_of_cells_are_one_call(hot: HotMetrics, client: redis.Redis) -
 
 def test_listeners_get_a_notice(hot: HotMetrics, client: redis.Redis) -> None:
     with client.pubsub(ignore_subscribe_messages=True) as listener:
-        listener.subscribe(CHANNEL)
+        listener.subscribe(HOT)
         listener.get_message(timeout=5)
         hot.publish([ROW], TOTALS)
         notice = listener.get_message(timeout=5)

@@ -27,9 +27,10 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.consumer.fetcher import ConsumerRecord
 from psycopg.types.json import Jsonb
 
+from telestream import channels
 from telestream.consumers.cache import Cache
 from telestream.consumers.dead_letters import LARGEST_BYTES, DeadLetter, publish_dead_letters, record_dead_letters
-from telestream.consumers.outbox import CHANNEL, OutboxPublisher, alert_record
+from telestream.consumers.outbox import OutboxPublisher, alert_record
 from telestream.consumers.sender import Message, Sender
 from telestream.consumers.telemetry import Telemetry
 from telestream.consumers.wire import HEADER_BYTES, AvroEncoder
@@ -56,6 +57,7 @@ SCHEMA = json.loads((ROOT / "consumers" / "schemas" / "alert.avsc").read_text())
 PUBLISH = """
 import json, sys
 from telestream.consumers.cache import Cache
+from telestream import channels
 from telestream.consumers.outbox import OutboxPublisher
 from telestream.consumers.sender import Sender
 from telestream.consumers.telemetry import Telemetry
@@ -384,7 +386,7 @@ def test_listeners_get_the_alert_as_json(
     publisher: OutboxPublisher, connection: psycopg.Connection, stack: StackState
 ) -> None:
     with redis.Redis.from_url(stack.redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as listener:
-        listener.subscribe(CHANNEL)
+        listener.subscribe(channels.ALERTS)
         listener.get_message(timeout=5)
         (alert_id,) = raise_alerts(connection, 1)
         publisher.publish_pending()

@@ -7,35 +7,42 @@ import pytest
 from psycopg import errors
 from staging import cdr, refine
 
-ROLES = ("loader", "consumer", "api", "analyst", "privacy")
+ROLES = ("loader", "consumer", "api", "analyst", "engineer", "gateway", "privacy")
+# The gateway of the API reads data only as one of these.
+EVERYONE = set(ROLES) - {"gateway"}
+READERS = {"loader", "api", "analyst", "engineer", "privacy"}
 READ = {
     "bronze.cdr": {"privacy"},
     "silver.fact_cdr": {"privacy"},
-    "silver.dim_network_cell": set(ROLES),
-    "silver.dim_service_plan": set(ROLES),
+    "silver.dim_network_cell": EVERYONE,
+    "silver.dim_service_plan": EVERYONE,
     "vault.subscriber": {"privacy"},
     "quality.quarantine": {"privacy"},
-    "quality.quarantine_summary": {"loader", "api", "analyst", "privacy"},
-    "quality.score_by_day": {"loader", "api", "analyst", "privacy"},
-    "ops.batch": {"loader", "consumer", "api", "privacy"},
+    "quality.quarantine_summary": READERS,
+    "quality.score_by_day": READERS,
+    "ops.batch": {"loader", "consumer", "api", "engineer", "privacy"},
     "bronze.network_event": {"privacy"},
     "silver.fact_network_event": {"privacy"},
-    "ops.kafka_offset": {"loader", "consumer", "api"},
+    "ops.kafka_offset": {"loader", "consumer", "api", "engineer"},
     "ops.dead_letter": {"consumer", "privacy"},
-    "ops.outbox": {"consumer", "api"},
-    "analytics.anomaly": {"consumer", "api", "analyst"},
-    "analytics.kpi": {"consumer", "api", "analyst"},
-    "gold.network_5m": set(ROLES),
-    "gold.network_1h": set(ROLES),
-    "gold.anomaly": set(ROLES),
-    "gold.cdr": {"loader", "api", "analyst", "privacy"},
-    "gold.cell_traffic_5m": {"loader", "api", "analyst", "privacy"},
-    "gold.cell_traffic_1h": {"loader", "api", "analyst", "privacy"},
-    "gold.cell_traffic_1d": {"loader", "api", "analyst", "privacy"},
-    "gold.network_kpi_hourly": {"loader", "api", "analyst", "privacy"},
-    "gold.network_kpi_daily": {"loader", "api", "analyst", "privacy"},
-    "gold.fact_customer_usage_daily": {"loader", "api", "analyst", "privacy"},
-    "gold.revenue_daily": {"loader", "api", "analyst", "privacy"},
+    "ops.outbox": {"consumer", "api", "engineer"},
+    "analytics.anomaly": {"consumer", "api", "analyst", "engineer"},
+    "analytics.kpi": {"consumer", "api", "analyst", "engineer"},
+    "ops.freshness": EVERYONE,
+    "api.key": {"gateway"},
+    "api.persisted_query": {"gateway"},
+    "audit.access_log": {"privacy"},
+    "gold.network_5m": EVERYONE,
+    "gold.network_1h": EVERYONE,
+    "gold.anomaly": EVERYONE,
+    "gold.cdr": READERS,
+    "gold.cell_traffic_5m": READERS,
+    "gold.cell_traffic_1h": READERS,
+    "gold.cell_traffic_1d": READERS,
+    "gold.network_kpi_hourly": READERS,
+    "gold.network_kpi_daily": READERS,
+    "gold.fact_customer_usage_daily": READERS,
+    "gold.revenue_daily": READERS,
 }
 CALL = {
     "SELECT ops.open_batch('cdr')": {"loader", "consumer"},
@@ -49,7 +56,7 @@ CALL = {
     "DELETE FROM ops.dead_letter": set[str](),
     "UPDATE analytics.kpi SET open_z = 1": set[str](),
     "SELECT analytics._judge_window(now())": set[str](),
-    "SELECT * FROM gold.check_rollups()": {"loader", "consumer", "api", "analyst"},
+    "SELECT * FROM gold.check_rollups()": {"loader", "consumer", "api", "analyst", "engineer"},
     "SELECT rollup.refresh_table('revenue_1d')": {"loader", "consumer"},
     "SELECT * FROM vault._pads()": set[str](),
     "SELECT vault.enrol(ARRAY['+44'])": set[str](),
@@ -60,6 +67,16 @@ CALL = {
     "DELETE FROM silver.fact_cdr": set[str](),
     "UPDATE bronze.cdr SET caller = 'x'": set[str](),
     "DELETE FROM quality.quarantine": set[str](),
+    "SELECT raw FROM quality.quarantine": {"loader", "consumer", "engineer", "privacy"},
+    "SELECT record FROM quality.quarantine": {"privacy"},
+    "SELECT analytics.acknowledge(1, 'me', NULL)": {"api", "engineer"},
+    "UPDATE analytics.anomaly SET acknowledged_at = now()": set[str](),
+    "SELECT * FROM api.gold_version()": {"gateway"},
+    "UPDATE api.key SET last_used_at = now()": {"gateway"},
+    "UPDATE api.key SET revoked_at = NULL": set[str](),
+    "INSERT INTO audit.access_log (at, principal, role, operation, field, variables_sha256, object_ids, rows_read,"
+    " request_id) VALUES (now(), 'key:1', 'api', 'q', 'cdrs', '', '{}', 1, 'r')": {"gateway"},
+    "DELETE FROM audit.access_log": set[str](),
 }
 
 
@@ -94,6 +111,25 @@ def test_every_gold_view_is_in_the_matrix(connection: psycopg.Connection) -> Non
     assert {name for (name,) in rows} == {name for name in READ if name.startswith("gold.")}
 
 
+def test_the_gateway_reads_data_only_as_somebody(connection: psycopg.Connection, superuser: psycopg.Connection) -> None:
+    superuser.execute("CREATE ROLE test_gateway_login LOGIN")
+    try:
+        superuser.execute("GRANT telestream_gateway TO test_gateway_login")
+        superuser.execute("SET SESSION AUTHORIZATION test_gateway_login")
+        with pytest.raises(errors.InsufficientPrivilege):
+            superuser.execute("SELECT * FROM gold.cdr")
+        for role in ("api", "analyst", "engineer", "privacy"):
+            with superuser.transaction():
+                superuser.execute(f"SET LOCAL ROLE telestream_{role}")
+                superuser.execute("SELECT * FROM gold.cdr")
+        for role in ("owner", "loader", "consumer"):
+            with pytest.raises(errors.InsufficientPrivilege):
+                superuser.execute(f"SET ROLE telestream_{role}")
+    finally:
+        superuser.execute("RESET SESSION AUTHORIZATION")
+        superuser.execute("DROP ROLE test_gateway_login")
+
+
 @pytest.mark.parametrize("role", ["analyst", "api"])
 def test_readers_reach_no_chunk_behind_the_views(
     connection: psycopg.Connection, superuser: psycopg.Connection, role: str
@@ -118,7 +154,7 @@ def test_nothing_an_analyst_reads_names_a_person_or_a_device(connection: psycopg
             "SELECT c.oid::regclass::text FROM pg_class AS c"
             " WHERE c.relkind IN ('r', 'v', 'p', 'm')"
             " AND c.relnamespace::regnamespace::text"
-            " IN ('bronze', 'silver', 'gold', 'rollup', 'quality', 'ops', 'vault', 'privacy', 'analytics')"
+            " IN ('bronze', 'silver', 'gold', 'rollup', 'quality', 'ops', 'vault', 'privacy', 'analytics', 'api', 'audit')"
             " AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
         ).fetchall()
     ]
@@ -152,13 +188,15 @@ def test_every_object_a_reader_sees_has_a_comment(connection: psycopg.Connection
         SELECT c.oid::regclass::text, a.attname
         FROM pg_class AS c
         INNER JOIN pg_attribute AS a ON c.oid = a.attrelid AND a.attnum > 0 AND NOT a.attisdropped
-        WHERE c.relnamespace::regnamespace::text IN ('gold', 'silver', 'quality', 'ops', 'vault', 'analytics')
+        WHERE c.relnamespace::regnamespace::text IN ('gold', 'silver', 'quality', 'ops', 'vault', 'analytics', 'api', 'audit')
             AND c.relkind IN ('r', 'v', 'p')
             AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)
         UNION ALL
         SELECT p.oid::regprocedure::text, ''
         FROM pg_proc AS p
-        WHERE p.pronamespace::regnamespace::text IN ('bronze', 'gold', 'silver', 'rollup', 'quality', 'ops', 'vault')
+        WHERE p.pronamespace::regnamespace::text IN (
+            'bronze', 'gold', 'silver', 'rollup', 'quality', 'ops', 'vault', 'analytics', 'api'
+        )
             AND obj_description(p.oid, 'pg_proc') IS NULL
         """
     ).fetchall()

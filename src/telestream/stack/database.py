@@ -15,6 +15,8 @@ GROUP_ROLES = (
     "telestream_api",
     "telestream_analyst",
     "telestream_privacy",
+    "telestream_engineer",
+    "telestream_gateway",
 )
 _EXTENSIONS = ("timescaledb", "vector", "pgcrypto", "pg_stat_statements", "cube", "earthdistance")
 

@@ -19,7 +19,10 @@ SELECT
     a.from_at,
     a.to_at,
     a.detected_at,
-    a.cell_key
+    a.cell_key,
+    a.acknowledged_at,
+    a.acknowledged_by,
+    a.acknowledge_note
 FROM analytics.anomaly AS a
 INNER JOIN analytics.kpi AS k ON a.kpi = k.kpi
 INNER JOIN silver.dim_network_cell AS c ON a.cell_key = c.cell_key
@@ -45,5 +48,8 @@ COMMENT ON COLUMN gold.anomaly.from_at IS 'Start of the time to look at';
 COMMENT ON COLUMN gold.anomaly.to_at IS 'End of the time to look at';
 COMMENT ON COLUMN gold.anomaly.detected_at IS 'When it was found';
 COMMENT ON COLUMN gold.anomaly.cell_key IS 'Key of silver.dim_network_cell';
+COMMENT ON COLUMN gold.anomaly.acknowledged_at IS 'When somebody took charge of it; null: nobody has';
+COMMENT ON COLUMN gold.anomaly.acknowledged_by IS 'Who did: key:<key_id> or jwt:<subject>';
+COMMENT ON COLUMN gold.anomaly.acknowledge_note IS 'What they wrote';
 GRANT SELECT ON gold.anomaly
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;

@@ -38,7 +38,17 @@ SELECT
     ) AS throughput_down_kbps_mean,
     round(t.throughput_up_kbps_sum / nullif(t.throughput_samples, 0)::numeric) AS throughput_up_kbps_mean,
     t.cell_key,
-    c.region_key
+    c.region_key,
+    t.rsrp_samples,
+    t.sinr_samples,
+    t.latency_samples,
+    t.loss_samples,
+    t.throughput_samples,
+    ARRAY[
+        t.latency_le_5, t.latency_le_10, t.latency_le_15, t.latency_le_20, t.latency_le_30,
+        t.latency_le_40, t.latency_le_60, t.latency_le_80, t.latency_le_120, t.latency_le_200,
+        t.latency_le_500, t.latency_le_1000, t.latency_over
+    ]::bigint[] AS latency_counts
 FROM rollup.network_5m AS t
 INNER JOIN silver.dim_network_cell AS c ON t.cell_key = c.cell_key
 INNER JOIN silver.dim_region AS r ON c.region_key = r.region_key;
@@ -72,5 +82,12 @@ COMMENT ON COLUMN gold.network_5m.throughput_down_kbps_mean IS 'Mean throughput 
 COMMENT ON COLUMN gold.network_5m.throughput_up_kbps_mean IS 'Mean throughput from subscribers, kbit/s';
 COMMENT ON COLUMN gold.network_5m.cell_key IS 'Key of silver.dim_network_cell';
 COMMENT ON COLUMN gold.network_5m.region_key IS 'Key of silver.dim_region';
+COMMENT ON COLUMN gold.network_5m.rsrp_samples IS 'Measurements behind rsrp_dbm_mean: weight it by them';
+COMMENT ON COLUMN gold.network_5m.sinr_samples IS 'Measurements behind sinr_db_mean';
+COMMENT ON COLUMN gold.network_5m.latency_samples IS 'Measurements behind latency_ms_mean';
+COMMENT ON COLUMN gold.network_5m.loss_samples IS 'Measurements behind packet_loss_pct_mean';
+COMMENT ON COLUMN gold.network_5m.throughput_samples IS 'Measurements behind the means of throughput';
+COMMENT ON COLUMN gold.network_5m.latency_counts IS
+'Round trips by the bounds of gold.latency_percentile: add them up, then ask it for a percentile';
 GRANT SELECT ON gold.network_5m
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;

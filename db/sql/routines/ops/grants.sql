@@ -25,3 +25,16 @@ GRANT SELECT (
 ), UPDATE (raw, replayed_at) ON quality.quarantine TO telestream_loader, telestream_consumer;
 GRANT SELECT ON bronze.cdr, bronze.network_event, silver.fact_cdr, silver.fact_network_event, ops.dead_letter,
 quality.quarantine, vault.subscriber TO telestream_privacy;
+-- An engineer inherits what an analyst may read.
+GRANT SELECT ON ops.batch, ops.source_file, ops.watermark, ops.kafka_offset, ops.kafka_slice, rollup.pending,
+rollup.watermark, ops.outbox, analytics.detection TO telestream_engineer;
+GRANT SELECT (
+    quarantine_id, dataset, batch_id, line, rules, reason, quarantined_at, replayed_at, replay_batch_id, raw
+) ON quality.quarantine TO telestream_engineer;
+-- The API before it knows who calls, and what it writes down: no right on any data.
+GRANT USAGE ON SCHEMA api, audit, analytics, ops TO telestream_gateway;
+GRANT SELECT ON api.key, api.persisted_query, ops.setting TO telestream_gateway;
+GRANT UPDATE (last_used_at) ON api.key TO telestream_gateway;
+GRANT INSERT ON audit.access_log TO telestream_gateway;
+GRANT USAGE ON SCHEMA audit TO telestream_privacy;
+GRANT SELECT ON audit.access_log TO telestream_privacy;

@@ -1,0 +1,79 @@
+"""Loaders: what one request asks for by id becomes one statement per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+from strawberry.dataloader import DataLoader
+
+if TYPE_CHECKING:
+    from telestream.graphql.context import Context
+
+CELL_COLUMNS = "c.cell_id, c.name, c.technology, c.latitude, c.longitude, r.region_code, c.is_placeholder"
+_CELLS = f"SELECT {CELL_COLUMNS} FROM silver.dim_network_cell AS c INNER JOIN silver.dim_region AS r USING (region_key)"
+REGIONS = (
+    "SELECT r.region_code, r.name, p.region_code AS parent_code FROM silver.dim_region AS r"
+    " LEFT JOIN silver.dim_region AS p ON r.parent_key = p.region_key"
+)
+PLANS = "SELECT p.plan_code, p.name, p.monthly_fee, p.currency FROM silver.dim_service_plan AS p"
+
+Rows = list[dict[str, Any]]
+UsageKey = tuple[int, datetime, datetime, str]
+
+
+class Lookups:
+    """The loaders of one request; each remembers what it has found."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.cell: DataLoader[str, dict[str, Any] | None] = DataLoader(self._cells, max_batch_size=500)
+        self.region: DataLoader[str, dict[str, Any] | None] = DataLoader(self._regions, max_batch_size=500)
+        self.plan: DataLoader[str, dict[str, Any] | None] = DataLoader(self._plans, max_batch_size=500)
+        self.usage: DataLoader[UsageKey, Rows] = DataLoader(self._usage, max_batch_size=500)
+
+    async def _cells(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
+        return await self._by(_CELLS, "c.cell_id", "cell_id", keys)
+
+    async def _regions(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
+        return await self._by(REGIONS, "r.region_code", "region_code", keys)
+
+    async def _plans(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
+        return await self._by(PLANS, "p.plan_code", "plan_code", keys)
+
+    async def _by(self, select: str, column: str, name: str, keys: list[str]) -> list[dict[str, Any] | None]:
+        rows = await self._context.read(
+            sql.SQL("{} WHERE {} = ANY({})").format(
+                sql.SQL(select),
+                sql.SQL(column),
+                sql.Literal(keys),
+            )
+        )
+        found = {row[name]: row for row in rows}
+        return [found.get(key) for key in keys]
+
+    async def _usage(self, keys: list[UsageKey]) -> list[Rows]:
+        """Return usage rows per customer; those of the same range and unit come with one statement."""
+        found: dict[UsageKey, Rows] = {key: [] for key in keys}
+        for start, end, unit in {key[1:] for key in keys}:
+            rows = await self._context.read(
+                sql.SQL(
+                    "SELECT u.subscriber_id, date_trunc({unit}, u.day)::date AS period, u.record_type,"
+                    " u.plan_code, u.currency, sum(u.events)::bigint AS events, sum(u.seconds)::bigint AS seconds,"
+                    " sum(u.bytes_up)::bigint AS bytes_up, sum(u.bytes_down)::bigint AS bytes_down,"
+                    " sum(u.charge) AS charge FROM gold.fact_customer_usage_daily AS u"
+                    " WHERE u.subscriber_id = ANY({ids}) AND u.bucket >= {start} AND u.bucket < {end}"
+                    " GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
+                ).format(
+                    unit=sql.Literal(unit),
+                    ids=sql.Literal([key[0] for key in keys if key[1:] == (start, end, unit)]),
+                    start=sql.Literal(start),
+                    end=sql.Literal(end),
+                )
+            )
+            for row in rows:
+                found[(row["subscriber_id"], start, end, unit)].append(row)
+        self._context.note("customer.usage", sorted({key[0] for key in keys}), sum(map(len, found.values())))
+        return [found[key] for key in keys]

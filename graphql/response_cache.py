@@ -1,0 +1,150 @@
+"""Cached answers in Redis, under keys that hold the version of what they were made of."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from telestream.graphql.principal import Principal
+from telestream.graphql.problems import Problem
+from telestream.graphql.reading import Database
+from telestream.graphql.redis_link import RedisLink
+from telestream.graphql.telemetry import Telemetry
+
+REFRESH_SECONDS = 1.0
+_LARGEST_BYTES = 1 << 20
+# Who finds that another process is computing the same waits for it in steps, then computes it too.
+_LOCK_MS = 3_000
+_STEP_SECONDS = 0.025
+_STEPS = 40
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An answer: its body, what it read of people (`Access` as lists), whether it may be kept."""
+
+    body: bytes
+    accesses: list[list[Any]]
+    keep: bool = True
+
+
+class ResponseCache:
+    """Answers by operation, variables, role, scopes and version of Gold; for one event loop."""
+
+    def __init__(self, redis: RedisLink, database: Database, telemetry: Telemetry) -> None:
+        self._redis = redis
+        self._database = database
+        self._telemetry = telemetry
+        self._versions: dict[str, str] = {}
+        self._dropped: dict[str, int] = {}
+        self._flights: dict[str, asyncio.Future[Entry]] = {}
+
+    async def run(self) -> None:
+        """Follow the versions of Gold until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def refresh(self) -> None:
+        """Learn the versions of Gold and what was invalidated; when the database is away the last ones stay."""
+        try:
+            rows = await self._database.own(sql.SQL("SELECT v.tag, v.version FROM api.gold_version() AS v"), tuple_row)
+        except Problem:
+            return
+        self._versions = {str(tag): str(version) for tag, version in rows}
+        tags = sorted(self._versions)
+        counters = await self._redis.run(lambda client: client.mget([_counter(tag) for tag in tags]))
+        if counters is not None:
+            self._dropped = {tag: int(count or 0) for tag, count in zip(tags, counters, strict=True)}
+
+    async def invalidate(self, tags: Sequence[str]) -> bool:
+        """Make answers with these tags unreachable; others processes follow within a second. False: Redis is away."""
+        done = True
+        for tag in tags:
+            count = await self._redis.run(lambda client, tag=tag: client.incr(_counter(tag)))  # type: ignore[misc]
+            done = done and count is not None
+            self._dropped[tag] = int(count) if count is not None else self._dropped.get(tag, 0) + 1
+        return done
+
+    def key(
+        self, principal: Principal, document: str, operation: str | None, variables: str, tags: Sequence[str]
+    ) -> str | None:
+        """Return the key of an answer; None while the version of Gold is not known."""
+        if any(tag not in self._versions for tag in tags):
+            return None
+        parts = [
+            document,
+            operation or "",
+            variables,
+            principal.role,
+            # A scope opens fields: what one caller may see is no answer for another.
+            " ".join(sorted(principal.scopes)),
+            *(f"{tag}={self._versions[tag]}/{self._dropped.get(tag, 0)}" for tag in sorted(tags)),
+        ]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return f"telestream:api:answer:{digest}"
+
+    async def get(self, key: str, seconds: int, compute: Callable[[], Awaitable[Entry]]) -> Entry:
+        """Return the answer under a key; of those who ask at the same time one computes it."""
+        found = await self._load(key)
+        if found is not None:
+            self._telemetry.cache_hits.inc()
+            return found
+        flight = self._flights.get(key)
+        if flight is not None:
+            self._telemetry.cache_hits.inc()
+            return await asyncio.shield(flight)
+        self._telemetry.cache_misses.inc()
+        flight = asyncio.get_running_loop().create_future()
+        self._flights[key] = flight
+        try:
+            entry = await self._compute(key, seconds, compute)
+            flight.set_result(entry)
+            return entry
+        except BaseException as exc:
+            flight.set_exception(exc if isinstance(exc, Exception) else RuntimeError("the request was cancelled"))
+            # Nobody may be waiting: the exception counts as seen.
+            flight.exception()
+            raise
+        finally:
+            del self._flights[key]
+
+    async def _compute(self, key: str, seconds: int, compute: Callable[[], Awaitable[Entry]]) -> Entry:
+        lock = f"{key}:lock"
+        first = await self._redis.run(lambda client: client.set(lock, b"1", nx=True, px=_LOCK_MS))
+        if not first and self._redis.available:
+            for _ in range(_STEPS):
+                await asyncio.sleep(_STEP_SECONDS)
+                found = await self._load(key)
+                if found is not None:
+                    return found
+        try:
+            entry = await compute()
+            if entry.keep and len(entry.body) <= _LARGEST_BYTES:
+                value = json.dumps(entry.accesses).encode() + b"\n" + entry.body
+                await self._redis.run(lambda client: client.set(key, value, ex=seconds))
+            return entry
+        finally:
+            if first:
+                await self._redis.run(lambda client: client.delete(lock))
+
+    async def _load(self, key: str) -> Entry | None:
+        value = await self._redis.text(key)
+        if not value:
+            return None
+        head, _, body = value.partition(b"\n")
+        return Entry(body, json.loads(head))
+
+
+def _counter(tag: str) -> str:
+    return f"telestream:api:dropped:{tag}"

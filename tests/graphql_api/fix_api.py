@@ -1,0 +1,147 @@
+"""Fixtures that serve the API on the test's database, in a thread with a loop of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+import urllib3
+import uvicorn
+
+from telestream.graphql import keys, serving
+from telestream.graphql.app import Service
+from telestream.graphql.principal import READ_SCOPES, Scope
+from telestream.settings import settings
+
+POOL = urllib3.PoolManager(retries=False)
+
+
+@dataclass
+class Reply:
+    """An answer over HTTP."""
+
+    status: int
+    headers: Any
+    body: Any
+
+    @property
+    def code(self) -> str | None:
+        """The code of the first error."""
+        return self.body["errors"][0]["extensions"]["code"] if "errors" in self.body else None
+
+    @property
+    def data(self) -> Any:
+        """The data, where nothing went wrong."""
+        assert "errors" not in self.body, self.body
+        return self.body["data"]
+
+
+class Api:
+    """A running service, and a client for it."""
+
+    def __init__(self, port: int, database: str, service: Service) -> None:
+        self.url = f"http://127.0.0.1:{port}/graphql"
+        self.socket_url = f"ws://127.0.0.1:{port}/graphql"
+        self.base = f"http://127.0.0.1:{port}"
+        self.service = service
+        self._database = database
+        self._keys: dict[Any, str] = {}
+
+    def key(self, role: str = "api", *scopes: Scope, rate: int = 100_000, days: float = 1) -> str:
+        """Return a key of a role, with all scopes unless some are named."""
+        wanted = (role, scopes, rate, days)
+        if wanted not in self._keys:
+            with psycopg.connect(self._database, autocommit=True) as connection:
+                self._keys[wanted] = keys.create(
+                    connection, "test", role, scopes or tuple(Scope), timedelta(days=days), rate
+                )[1]
+        return self._keys[wanted]
+
+    def post(self, body: Any, key: str | None = None, **headers: str) -> Reply:
+        """Send a body."""
+        sent = {"Content-Type": "application/json", "Accept": "application/graphql-response+json"}
+        sent |= {"Authorization": f"Bearer {key or self.key()}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        response = POOL.request("POST", self.url, body=data, headers=sent)
+        return Reply(response.status, response.headers, json.loads(response.data))
+
+    def get(self, parameters: dict[str, str], key: str | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
+        """Ask by GET."""
+        sent = {"Authorization": f"Bearer {key or self.key()}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        return POOL.request("GET", self.url, fields=parameters, headers=sent)
+
+    def query(self, text: str, key: str | None = None, **variables: Any) -> Reply:
+        """Ask a query."""
+        return self.post({"query": text, "variables": variables}, key)
+
+
+@contextmanager
+def serve(database: str, redis_url: str, **environment: str) -> Iterator[Api]:
+    """Serve the API until the block ends, with some settings changed."""
+    changed = {"TELESTREAM_DATABASE_URL": database, "TELESTREAM_REDIS_URL": redis_url, **environment}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    settings.cache_clear()
+    bound = serving.listen("127.0.0.1", 0)
+    config = serving.config()
+    config.log_config = None
+    config.load()
+    app = config.loaded_app
+    while not hasattr(app, "state"):
+        app = app.app
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            threading.Event().wait(0.01)
+        yield Api(bound.getsockname()[1], database, app.state.service)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        bound.close()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        settings.cache_clear()
+
+
+@pytest.fixture
+def clean_redis(redis_url: str) -> Iterator[str]:
+    """The cache without what other tests of the API left."""
+    with redis.Redis.from_url(redis_url) as client:
+        # Nothing else: the server may be one that was given.
+        for pattern in ("telestream:api:*", "telestream:hot:*"):
+            for key in client.scan_iter(pattern):
+                client.delete(key)
+        yield redis_url
+
+
+@pytest.fixture
+def api(database: str, clean_redis: str) -> Iterator[Api]:
+    """The API on the test's database."""
+    with serve(database, clean_redis) as running:
+        yield running
+
+
+@pytest.fixture
+def production_api(database: str, clean_redis: str) -> Iterator[Api]:
+    """The API in production mode."""
+    with serve(database, clean_redis, TELESTREAM_API_PRODUCTION="true") as running:
+        yield running
+
+
+Serve = Callable[..., Any]
+__all__ = ["READ_SCOPES", "Api", "api", "clean_redis", "production_api", "serve"]
