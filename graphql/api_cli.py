@@ -19,6 +19,7 @@ from telestream.graphql import keys
 from telestream.graphql.persisted import digest
 from telestream.graphql.principal import DEFAULT_RATE, READ_SCOPES, ROLES, Scope
 from telestream.graphql.schema import SDL, schema, sdl
+from telestream.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="The GraphQL API: serve it, make keys for it, print its schema.")
 key_app = typer.Typer(no_args_is_help=True, help="Keys of the API. A key is shown once and kept as a hash.")
@@ -57,8 +58,9 @@ def serve(
     """
     from telestream.graphql.serving import serve as run
 
-    with translated(), connect() as connection:
+    with translated(), connect(settings().api_database_url or None) as connection:
         migrate.require_head(connection)
+        migrate.require_time_zone(connection)
     run(host, port, workers, forwarded_from)
 
 

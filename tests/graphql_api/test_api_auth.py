@@ -191,3 +191,21 @@ def test_what_waits_for_the_access_log_is_written_at_the_end(
     with serve(database, clean_redis) as api:
         api.query('{ customer(id: "77") { reason } }')
     assert connection.execute("SELECT object_ids FROM audit.access_log").fetchall() == [(["77"],)]
+
+
+def test_when_a_key_was_used_is_noted(api: Api, connection: psycopg.Connection) -> None:
+    from telestream.graphql.authenticate import Authenticator
+    from telestream.graphql.reading import Database
+
+    async def use(key: str) -> None:
+        database = Database(api._database)
+        await database.open()
+        try:
+            authenticator = Authenticator(database, Tokens(secret="", key_set=None, issuer="", audience=""))
+            await authenticator.of_credential(key)
+            await authenticator.note_used()
+        finally:
+            await database.close()
+
+    asyncio.run(use(api.key()))
+    assert connection.execute("SELECT count(*) FROM api.key WHERE last_used_at IS NOT NULL").fetchone() == (1,)
