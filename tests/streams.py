@@ -132,6 +132,7 @@ for line in sys.stdin:
     print(child, flush=True)
 else:
     sys.exit()
+os.setsid()  # the kernel continues what is stopped in a group that loses its shell
 log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 os.dup2(log, 1)
 os.dup2(log, 2)
