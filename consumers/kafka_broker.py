@@ -115,6 +115,7 @@ class KafkaBroker:
         """Return what has arrived; the messages of a partition assigned in this very poll are left for later."""
         if self._events:  # assigned by hand: nothing to wait for
             return self._polled({})
+        record_batches.unpark(self._consumer)
         with self._translated():
             return self._polled(self._consumer.poll(timeout_ms=int(timeout_s * 1000)))
 
@@ -142,7 +143,6 @@ class KafkaBroker:
     def resume(self, partitions: Sequence[int]) -> None:
         """Read these partitions again."""
         self._consumer.resume(*self._assigned(partitions))
-        record_batches.unpark(self._consumer)
 
     def close(self) -> None:
         """Leave the group and close the connections."""

@@ -43,7 +43,8 @@ def unpark(consumer: kafka.KafkaConsumer) -> None:
     """Let records that were fetched before a pause come back after `resume`.
 
     kafka-python 3.0.12 parks them and takes them up again only where its slot for records in reading is None, not
-    where it holds records that were read to their end: a resumed partition then stands still for ever.
+    where it holds records that were read to their end: a resumed partition then stands still for ever. It takes up
+    one partition at a time, so this is asked before every poll.
     """
     fetcher = consumer._fetcher
     if not getattr(fetcher, "_next_partition_records", True):

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from streams import (
+    Record,
     Running,
     Stream,
     assert_exactly_once,
@@ -27,6 +28,8 @@ from streams import (
     wait_until_read,
 )
 
+from telestream.consumers import kafka_broker, record_batches
+from telestream.consumers.kafka_broker import KafkaBroker
 from telestream.db import rollups
 from telestream.settings import settings
 
@@ -258,3 +261,43 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(database: str, s
 def counted(database: str, stream: Stream, messages: int, consumer: Running) -> None:
     query = "SELECT coalesce(sum(messages), 0) FROM ops.kafka_slice WHERE topic = %s"
     wait_for(lambda: value(database, query, stream.topic) >= messages, f"{messages} messages in batches", consumer)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_partitions_that_were_paused_with_messages_in_hand_all_go_on(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr(record_batches, "fast_reading_fits", lambda: fast)
+    # A poll stops after so many record batches, or records: what is left of its fetch is in the client's hands.
+    monkeypatch.setattr(kafka_broker, "_MAX_CHUNKS", 8)
+    monkeypatch.setattr(kafka_broker, "_MAX_RECORDS", 8)
+    each = 100
+    for _ in range(each // 4):
+        stream.send([Record(number, None, b"x") for number in (0, 1) for _ in range(4)])
+    read = {0: 0, 1: 0}
+    broker = KafkaBroker({"bootstrap_servers": stream.bootstrap}, stream.topic, partitions=[0, 1])
+
+    def poll() -> list[int]:
+        found = broker.poll(0.1).messages
+        for messages in found:
+            read[messages.partition] += len(messages)
+        return [messages.partition for messages in found]
+
+    try:
+        assert broker.poll(0.1).assigned == [0, 1]
+        for number in (0, 1):
+            broker.seek(number, 0)
+        # One after the other is paused in the midst of what was fetched of it.
+        paused: set[int] = set()
+        while paused != {0, 1}:
+            came = poll()
+            broker.pause(came)
+            paused.update(came)
+        for _ in range(3):
+            assert poll() == []
+        assert read[0] < each
+        assert read[1] < each
+        broker.resume([0, 1])
+        wait_for(lambda: poll() == [] and read == {0: each, 1: each}, "all is read", seconds=20)
+    finally:
+        broker.close()
