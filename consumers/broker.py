@@ -59,13 +59,13 @@ class Broker(Protocol):
         """
 
     def seek(self, partition: int, offset: int) -> None:
-        """Read the partition from `offset` on."""
+        """Read the partition from `offset` on; nothing happens where it has been taken away meanwhile."""
 
     def log_range(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return the first offset that is kept and the log end, as far as it is known, of each partition."""
 
     def positions(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Return the offset from which each partition is read next, past markers that are no messages."""
+        """Return the offset from which each partition that is ours is read next, past markers that are no messages."""
 
     def pause(self, partitions: Sequence[int]) -> None:
         """Read no more of these partitions until `resume`."""

@@ -470,7 +470,8 @@ class Consumer:
             positions = self._broker.positions(sorted(self._claims))
         except TransientError:
             return False
-        return all(positions[partition] >= end for partition, end in ends.items())
+        # One that has been taken away meanwhile has no position: the next poll tells.
+        return all(positions.get(partition, -1) >= end for partition, end in ends.items())
 
     def _finish(self) -> Exception | None:
         """Wait for the batches in flight, so that the next consumer finds their offsets moved.

@@ -120,8 +120,9 @@ class KafkaBroker:
             return self._polled(self._consumer.poll(timeout_ms=int(timeout_s * 1000)))
 
     def seek(self, partition: int, offset: int) -> None:
-        """Read the partition from `offset` on."""
-        self._consumer.seek(TopicPartition(self._topic, partition), offset)
+        """Read the partition from `offset` on, unless it has been taken away meanwhile: the next poll tells of that."""
+        for key in self._assigned([partition]):
+            self._consumer.seek(key, offset)
 
     def log_range(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return the first offset that is kept and the log end of each partition."""
@@ -133,8 +134,9 @@ class KafkaBroker:
         return {key.partition: (first[key], max(end[key], self._highwater(key))) for key in asked}
 
     def positions(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Return the offset from which each partition is read next, past markers that are no messages."""
-        return {number: self._consumer.position(TopicPartition(self._topic, number)) or 0 for number in partitions}
+        """Return the offset from which each partition that is ours is read next, past markers that are no messages."""
+        with self._translated():
+            return {key.partition: self._consumer.position(key) or 0 for key in self._assigned(partitions)}
 
     def pause(self, partitions: Sequence[int]) -> None:
         """Read no more of these partitions until `resume`."""

@@ -133,7 +133,7 @@ class MemoryBroker:
         return {one: (self._topic.logs[one].first, self._ends.get(one, 0)) for one in partitions}
 
     def positions(self, partitions: Sequence[int]) -> dict[int, int]:
-        return {one: self._positions.get(one, 0) for one in partitions}
+        return {one: self._positions[one] for one in partitions if one in self._positions}
 
     def pause(self, partitions: Sequence[int]) -> None:
         self._paused.update(partitions)

@@ -301,3 +301,15 @@ def test_partitions_that_were_paused_with_messages_in_hand_all_go_on(
         wait_for(lambda: poll() == [] and read == {0: each, 1: each}, "all is read", seconds=20)
     finally:
         broker.close()
+
+
+def test_a_partition_that_was_taken_away_is_neither_sought_nor_read(stream: Stream) -> None:
+    stream.send([Record(0, None, b"x")])
+    broker = KafkaBroker({"bootstrap_servers": stream.bootstrap}, stream.topic, partitions=[0])
+    try:
+        assert broker.poll(0.1).assigned == [0]
+        broker.seek(0, 0)
+        broker.seek(1, 0)
+        assert broker.positions([0, 1]) == {0: 0}
+    finally:
+        broker.close()
