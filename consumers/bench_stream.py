@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 from kafka.admin import KafkaAdminClient, NewTopic
 from psycopg import sql
@@ -30,10 +31,12 @@ from telestream.console import console
 from telestream.consumers.consume_cli import consume
 from telestream.consumers.consumer import Limits, Totals
 from telestream.consumers.datasets import NETWORK_EVENTS
+from telestream.consumers.decode import AvroDecoder
 from telestream.consumers.generate import AnomalyKind, NetworkSpec, Planted
 from telestream.consumers.kafka_broker import KafkaBroker
 from telestream.consumers.kafka_options import kafka_options
 from telestream.consumers.produce_cli import send_stream
+from telestream.consumers.registry import open_registry, packaged_schema
 from telestream.db import migrate
 from telestream.db.connection import connect
 from telestream.db.copy import copy_table
@@ -341,10 +344,9 @@ def _live(state: StackState, topic: str, seconds: float) -> Live:
             (grace,) = connection.execute(  # type: ignore[misc]  # made by a revision
                 "SELECT value::interval FROM ops.setting WHERE name = 'window_grace'"
             ).fetchone()
+        sent = _sent_at(topic, [closed + grace for closed, _ in raised])
     # A window can be judged once an event past its end and grace has been produced.
-    delays = [
-        published - (began + (closed + grace - start).total_seconds() / _LIVE_SPEED) for closed, published in raised
-    ]
+    delays = [published - sent[closed + grace] for closed, published in raised]
     return Live(
         rate=messages / (ended - began),
         gold_p50=totals.latency.percentile(0.5) or 0.0,
@@ -352,6 +354,29 @@ def _live(state: StackState, topic: str, seconds: float) -> Live:
         alerts=sorted(delays),
         sample=sample,
     )
+
+
+def _sent_at(topic: str, moments: list[datetime]) -> dict[datetime, float]:
+    """Return when the first event at or after each of these event times was produced, as Unix time.
+
+    Read from the topic's own time stamps, so that a producer that falls behind its pace is not taken for a delay.
+    """
+    decoder = AvroDecoder(open_registry(), packaged_schema("network_event"))
+    broker = KafkaBroker(kafka_options(), topic)
+    found = dict.fromkeys(moments, float("inf"))
+    heard = time.monotonic()
+    while time.monotonic() - heard < 1:
+        for part in broker.poll(0.1).messages:
+            heard = time.monotonic()
+            first = 0
+            for sent_ms, messages in part.sent:
+                latest = pc.max(decoder.decode(part.values[first : first + messages]).table.column("event_at")).as_py()
+                first += messages
+                for moment in moments:
+                    if latest is not None and latest >= moment:
+                        found[moment] = min(found[moment], sent_ms / 1000)
+    broker.close()
+    return found
 
 
 def _divert_alerts(url: str, topic: str) -> None:
