@@ -24,8 +24,11 @@ from telestream.db import migrate
 from telestream.db.connection import database_url
 from telestream.graphql.audit import AuditLog
 from telestream.graphql.authenticate import Authenticator
+from telestream.graphql.bulk import Bulk
 from telestream.graphql.context import Services
 from telestream.graphql.engine import Engine
+from telestream.graphql.export import ExportEndpoint
+from telestream.graphql.gate import Gate
 from telestream.graphql.hot import HotReader
 from telestream.graphql.http import GraphQLEndpoint
 from telestream.graphql.live import Hub
@@ -74,6 +77,7 @@ class Service:
             ),
         )
         self.limiter = RateLimiter(self.redis)
+        self.bulk = Bulk(chosen.api_replica_url or chosen.api_database_url or database_url())
         self.engine = Engine(
             schema(),
             self.services,
@@ -139,6 +143,12 @@ def create_app() -> Starlette:
     parts = (service.engine, service.authenticator, service.limiter, service.telemetry)
     http, subscriptions = GraphQLEndpoint(*parts), SubscriptionEndpoint(*parts)
 
+    gate = Gate(service.authenticator, service.limiter)
+    exports = ExportEndpoint(service.engine, gate, service.bulk, service.services.zone, service.telemetry)
+
+    async def export(request: Request) -> Response:
+        return await exports(request)
+
     async def graphql(request: Request) -> Response:
         return await http(request)
 
@@ -159,6 +169,7 @@ def create_app() -> Starlette:
         routes=[
             Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             WebSocketRoute("/graphql", live),
+            Route("/export/{series}", export),
             Route("/healthz", service.healthz),
             Route("/readyz", service.readyz),
             Route("/metrics", service.metrics),

@@ -131,13 +131,7 @@ class Engine:
         except Problem as exc:
             return self.refusal(exc, request_id)
         except Exception:
-            _log.exception("request %s failed", request_id)
-            return self.refusal(
-                InternalProblem(
-                    "the service failed", hint=f"Report the request id {request_id}.", requestId=request_id
-                ),
-                request_id,
-            )
+            return self.failure(request_id)
         finally:
             self._in_flight -= 1
             self._telemetry.in_flight.set(self._in_flight)
@@ -152,6 +146,14 @@ class Engine:
             headers=problem.headers,
             code=problem.code,
         )
+
+    def failure(self, request_id: str) -> Answer:
+        """Return the answer for an exception that nobody expected, and log it."""
+        _log.exception("request %s failed", request_id)
+        problem = InternalProblem(
+            "the service failed", hint=f"Report the request id {request_id}.", requestId=request_id
+        )
+        return self.refusal(problem, request_id)
 
     async def events(
         self, request: GraphQLRequest, principal: Principal, request_id: str

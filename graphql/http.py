@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from telestream.graphql.authenticate import Authenticator
 from telestream.graphql.engine import Answer, Engine, GraphQLRequest
+from telestream.graphql.gate import Gate
 from telestream.graphql.problems import (
     BadRequestProblem,
     BatchProblem,
@@ -25,8 +26,6 @@ from telestream.graphql.problems import (
     MethodProblem,
     NotAcceptableProblem,
     Problem,
-    RateProblem,
-    UnauthenticatedProblem,
 )
 from telestream.graphql.rate import RateLimiter
 from telestream.graphql.telemetry import Telemetry
@@ -35,8 +34,6 @@ MAX_BODY = 256 * 1024
 MAX_URL = 16 * 1024
 RESPONSE_JSON = "application/graphql-response+json"
 JSON = "application/json"
-# Wrong keys per minute and address, before more are refused unread.
-_WRONG_PER_MINUTE = 60
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _log = logging.getLogger("telestream.graphql.access")
@@ -49,8 +46,7 @@ class GraphQLEndpoint:
         self, engine: Engine, authenticator: Authenticator, limiter: RateLimiter, telemetry: Telemetry
     ) -> None:
         self._engine = engine
-        self._authenticator = authenticator
-        self._limiter = limiter
+        self._gate = Gate(authenticator, limiter)
         self._telemetry = telemetry
 
     async def __call__(self, request: Request) -> Response:
@@ -64,12 +60,9 @@ class GraphQLEndpoint:
             media = negotiate(request.headers.get("accept"))
             if request.method not in {"GET", "POST"}:
                 raise MethodProblem("GraphQL takes GET and POST", headers={"Allow": "GET, POST"})
-            principal = await self._principal(request)
+            principal = await self._gate.principal(request)
             who = principal.name
-            verdict = await self._limiter.count(principal.name, principal.rate)
-            headers |= verdict.headers
-            if not verdict.allowed:
-                raise RateProblem(f"more than {verdict.limit} requests a minute", hint=f"Wait {verdict.reset} seconds.")
+            headers |= (await self._gate.count(principal)).headers
             wanted = _of_url(request) if request.method == "GET" else await _of_body(request)
             answer = await self._engine.answer(wanted, principal, request_id, only_queries=request.method == "GET")
         except Problem as exc:
@@ -88,19 +81,6 @@ class GraphQLEndpoint:
             },
         )  # fmt: skip
         return response
-
-    async def _principal(self, request: Request) -> Any:
-        address = request.client.host if request.client else "unknown"
-        guard = f"address:{address}"
-        try:
-            return await self._authenticator.principal(request.headers)
-        except UnauthenticatedProblem:
-            verdict = await self._limiter.count(guard, _WRONG_PER_MINUTE)
-            if not verdict.allowed:
-                raise RateProblem(
-                    "too many wrong keys from this address", headers={"Retry-After": str(verdict.reset)}
-                ) from None
-            raise
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ import pytest
 import redis
 import urllib3
 import uvicorn
+from staging import cdr, event, refine, refine_events
 
 from telestream.graphql import keys, serving
 from telestream.graphql.app import Service
@@ -143,5 +144,32 @@ def production_api(database: str, clean_redis: str) -> Iterator[Api]:
         yield running
 
 
+@pytest.fixture
+def loaded(connection: psycopg.Connection) -> psycopg.Connection:
+    """A day of CDRs and some network events, in Gold."""
+    rows = [
+        cdr(
+            native_key=f"k{n}",
+            caller=f"+4479000000{n % 3:02d}",
+            started_at=f"2026-03-01T{n:02d}:15:00Z",
+            answered_at=None,
+            ended_at=None,
+            cell_id=f"234-15-{n % 2}",
+            disposition="answered" if n % 4 else "failed",
+        )
+        for n in range(24)
+    ]
+    refine(connection, rows)
+    refine_events(
+        connection,
+        [
+            event(event_id=f"e{n}", event_at=f"2026-03-01T10:{n:02d}:00Z", cell_id=f"234-15-{n % 2}", latency_ms=10 + n)
+            for n in range(20)
+        ],
+    )
+    connection.execute("CALL rollup.refresh_pending()")
+    return connection
+
+
 Serve = Callable[..., Any]
-__all__ = ["READ_SCOPES", "Api", "api", "clean_redis", "production_api", "serve"]
+__all__ = ["READ_SCOPES", "Api", "api", "clean_redis", "loaded", "production_api", "serve"]
