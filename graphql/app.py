@@ -29,6 +29,7 @@ from telestream.graphql.engine import Engine
 from telestream.graphql.hot import HotReader
 from telestream.graphql.http import GraphQLEndpoint
 from telestream.graphql.live import Hub
+from telestream.graphql.pages import Pages, wants_explorer
 from telestream.graphql.persisted import PersistedQueries
 from telestream.graphql.problems import Problem
 from telestream.graphql.rate import RateLimiter
@@ -138,8 +139,13 @@ def create_app() -> Starlette:
     service = Service()
     parts = (service.engine, service.authenticator, service.limiter, service.telemetry)
     http, subscriptions = GraphQLEndpoint(*parts), SubscriptionEndpoint(*parts)
+    pages = Pages()
+    # It lives on introspection, which production mode refuses.
+    explorer = not settings().api_production
 
     async def graphql(request: Request) -> Response:
+        if explorer and wants_explorer(request):
+            return pages.explorer(request)
         return await http(request)
 
     async def live(socket: WebSocket) -> None:
@@ -159,6 +165,7 @@ def create_app() -> Starlette:
         routes=[
             Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             WebSocketRoute("/graphql", live),
+            *pages.routes(),
             Route("/healthz", service.healthz),
             Route("/readyz", service.readyz),
             Route("/metrics", service.metrics),
