@@ -42,7 +42,7 @@ function built(result, entry, extension = ".js") {
 
 async function page(name, names) {
   let text = await readFile(`${SOURCE}${name}`, "utf8");
-  for (const [placeholder, file] of Object.entries(names)) text = text.replace(`{{${placeholder}}}`, `assets/${file}`);
+  for (const [placeholder, file] of Object.entries(names)) text = text.replaceAll(`{{${placeholder}}}`, `assets/${file}`);
   await writeFile(`${DIST}${name}`, text);
 }
 

@@ -15,7 +15,7 @@ export class Places {
     this.places = [];
     this.kpis = [];
     this.windows = new Map();
-    this.order = { by: "name", down: false };
+    this.order = null;
     this.all = false;
   }
 
@@ -23,8 +23,11 @@ export class Places {
    * Show places: `{ id, name, note, latitude, longitude, values: {KPI: {value, unit}}, dots }`, coloured by the first KPI.
    */
   show(places, kpis, what, chosen) {
+    // Another KPI is of interest from the top; an order by something else stays.
+    if (!this.order || this.order.by === this.kpis[0] || !["name", "note", "live", ...kpis].includes(this.order.by)) {
+      this.order = { by: kpis[0], down: this.order?.down ?? true };
+    }
     Object.assign(this, { places, kpis, what, chosen });
-    if (!["name", "note", "live", ...kpis].includes(this.order.by)) this.order = { by: "name", down: false };
     this.all = false;
     this.#paintMap();
     this.#paintTable();
@@ -88,7 +91,10 @@ export class Places {
       }),
     );
     // Names only where they leave each other room.
-    const taken = [];
+    const taken = placed.map((place) => {
+      const [x, y] = project(place);
+      return [x - 9, y - 9, x + 9, y + 9];
+    });
     const names = placed.filter(({ dots: own }) => own).flatMap((place) => {
       const [x, y] = project(place);
       const left = x > WIDTH * 0.7;
@@ -111,7 +117,7 @@ export class Places {
     const isCells = this.what === "cells";
     const columns = [
       ["name", isCells ? "Cell" : "Region"],
-      ["note", isCells ? "Technology" : "Cells"],
+      ["note", isCells ? "Tech." : "Cells"],
       ...this.kpis.map((kpi) => [kpi, labelOf(kpi)]),
       ...(isCells ? [["live", "Live window"]] : []),
     ];

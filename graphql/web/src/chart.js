@@ -14,10 +14,16 @@ const GRAINS = { FIVE_MINUTES: ["5 minutes", 5 * MINUTE], HOUR: ["1 hour", HOUR]
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 export class Chart {
-  constructor() {
+  /** `onPick` gets the time that was clicked, milliseconds. */
+  constructor(onPick) {
     this.box = byId("chart");
     this.plot = null;
     this.drawn = null;
+    this.box.addEventListener("click", (event) => {
+      const at = this.plot?.cursor.idx;
+      // A drag zooms, it picks nothing.
+      if (event.target.closest(".u-over") && at !== null && at !== undefined && this.plot.select.width < 3) onPick(this.drawn.times[at] * 1000);
+    });
     new ResizeObserver(() => this.plot?.setSize(this.#size())).observe(this.box);
     dark.addEventListener("change", () => this.#paint());
     byId("values").addEventListener("toggle", () => this.#fillTable());

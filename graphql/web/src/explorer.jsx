@@ -22,7 +22,9 @@ const send = createGraphiQLFetcher({ url: endpoint.href, subscriptionUrl: socket
 
 /** Say what to do where there is no key, instead of asking the server for a refusal. */
 function fetcher(request, options) {
-  if (!credential(options?.headers)) {
+  // The schema is read before the editor of headers is there.
+  const headers = options?.headers ?? { Authorization: `Bearer ${currentKey()}` };
+  if (!credential(headers)) {
     return Promise.resolve({
       errors: [
         {
@@ -35,7 +37,7 @@ function fetcher(request, options) {
       ],
     });
   }
-  return send(request, options);
+  return send(request, { ...options, headers });
 }
 
 function credential(headers) {

@@ -31,8 +31,8 @@ export const FAMILIES = [
   { dataset: "cdr", title: "Voice", kpis: VOICE },
 ];
 const BESIDE = {
-  network_event: ["EVENTS", "DROP_RATE_PCT", "LATENCY_MS", "RSRP_DBM"],
-  cdr: ["ATTEMPTS", "ASR_PCT", "VOICE_DROP_PCT", "ERLANGS"],
+  network_event: ["EVENTS", "DROP_RATE_PCT", "LATENCY_MS"],
+  cdr: ["ATTEMPTS", "ASR_PCT", "ERLANGS"],
 };
 
 export const datasetOf = (kpi) => (kpi in VOICE ? "cdr" : "network_event");

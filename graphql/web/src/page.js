@@ -23,12 +23,15 @@ import START from "./queries/start.graphql";
 const SPANS = { hour: HOUR, day: DAY, week: 7 * DAY };
 const GRAINS = { hour: "FIVE_MINUTES", day: "FIVE_MINUTES", week: "HOUR" };
 const REALTIME_EVERY = 10_000, FRESH_EVERY = 60_000;
-const PAGE = 500, MOST_PAGES = 4, PART = 50;
+const PAGE = 500, MOST_PAGES = 6, PART = 50;
 
 class Board {
   constructor(key) {
     this.api = new Api(key, problems.show);
-    this.chart = new Chart();
+    this.chart = new Chart((at) => {
+      this.hour = at;
+      this.#readPlaces();
+    });
     this.places = new Places((place) => this.#choose(place));
     this.alerts = new Alerts(this.api, {
       onError: (error) => this.#failed(error),
@@ -40,6 +43,7 @@ class Board {
     this.cells = [];
     this.shownCells = [];
     this.cell = null;
+    this.hour = null;
     this.turns = {};
     this.endings = [() => this.api.close()];
     this.stopCells = () => {};
@@ -104,7 +108,13 @@ class Board {
       h("option", { value: "" }, "all"),
       ...this.regions.map(({ regionCode, name }) => h("option", { value: regionCode }, name)),
     );
-    byId("kpi").onchange = () => this.#show();
+    let dataset = datasetOf(byId("kpi").value);
+    byId("kpi").onchange = () => {
+      // Another dataset may end at another time.
+      if (dataset !== datasetOf(byId("kpi").value)) this.hour = null;
+      dataset = datasetOf(byId("kpi").value);
+      this.#show();
+    };
     byId("by").onchange = () => this.#readChart();
     byId("region").onchange = () => {
       this.cell = null;
@@ -113,11 +123,13 @@ class Board {
     byId("ranges").onchange = () => {
       const custom = this.#rangeName() === "custom";
       byId("custom").hidden = !custom;
+      this.hour = null;
       if (!custom) this.#show();
       else if (!byId("from").value) this.#offerRange();
     };
     byId("choice").onsubmit = (event) => {
       event.preventDefault();
+      this.hour = null;
       this.#show();
     };
     byId("whole").onclick = () => this.#choose(null);
@@ -172,7 +184,8 @@ class Board {
     useZone(set.timeZone);
     this.shownRange = [range.from, range.to];
     const where = this.cell?.name ?? this.#regionName(region) ?? "";
-    byId("chart-title").textContent = [labelOf(kpi), where].filter(Boolean).join(", ");
+    const unit = set.series[0]?.columns[0].unit ?? "1";
+    byId("chart-title").textContent = `${[labelOf(kpi), where].filter(Boolean).join(", ")}${unit === "1" ? "" : ` (${unit})`}`;
     byId("whole").hidden = !this.cell;
     byId("whole").textContent = this.cell ? `Only ${this.cell.name} ×` : "";
     this.chart.draw(set, labelOf(kpi), (key) => this.#regionName(key) ?? key);
@@ -210,16 +223,16 @@ class Board {
     if (!range) return;
     const region = byId("region").value;
     const kpis = besides(byId("kpi").value);
-    // Of the newest hour in the range: a mean over a week hides what a cell does now.
-    const hour = Math.floor((range.to - 1) / HOUR) * HOUR;
-    const variables = { kpis, from: iso(Math.max(hour, range.from)), to: iso(range.to) };
+    // Of one hour, the newest unless one was picked: a mean over a week hides what a cell does now.
+    const hour = Math.floor((this.hour ?? range.to - 1) / HOUR) * HOUR;
+    const variables = { kpis, from: iso(hour), to: iso(hour + HOUR) };
     const byCells = Boolean(region) || this.cells.length <= PAGE;
     const places = await this.#read("places", () => (byCells ? this.#cellPlaces(region, variables) : this.#regionPlaces(variables)));
     if (!places) return;
     byId("cells-title").textContent = byCells ? `Cells${region ? `, ${this.#regionName(region)}` : ""}` : "Regions";
     byId("cells-note").textContent =
-      `hour of ${stamp(hour)}` +
-      (byCells ? (places.hasMore ? `, the first ${PAGE} cells` : "") : this.isWhole ? "; choose one to see its cells" : `; the first ${this.cells.length} cells`);
+      `Hour of ${stamp(hour)}; click in the chart for another. ` +
+      (byCells ? (places.hasMore ? `The first ${PAGE} cells.` : "") : `Choose a region for its cells.${this.isWhole ? "" : ` The first ${this.cells.length} cells.`}`);
     this.places.show(places.all, kpis, byCells ? "cells" : "regions", byCells ? this.cell?.id : null);
     this.#follow(byCells ? places.all.map(({ id }) => id) : []);
   }

@@ -1,7 +1,7 @@
 // The newest window of the whole network: live where something comes, else the last that is in Gold.
 import { byId, h, s } from "./dom.js";
 import { shown } from "./kpis.js";
-import { clock, stamp } from "./time.js";
+import { stamp } from "./time.js";
 
 const TILES = [
   { kpi: "EVENTS", field: "events", title: "Events", unit: "per 5 min" },
@@ -44,7 +44,7 @@ function paint() {
   );
   const state = byId("tiles-state");
   state.classList.toggle("is-live", Boolean(window));
-  if (window) state.textContent = `Live: window of ${clock(window.bucket)}`;
+  if (window) state.textContent = `Live: window of ${stamp(window.bucket)}`;
   else if (last >= 0) state.textContent = `Nothing is live. The newest window in Gold is of ${stamp(times[last])}.`;
   else state.textContent = "No network events yet.";
 }
