@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from telestream.graphql.pages import DIST
 
+_TIMEOUT = 20_000
 # Also what a browser does by itself, such as looking for updates, reaches nothing.
 _ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking")
 
@@ -47,7 +48,7 @@ class Visit:
 def watched(context: BrowserContext, base: str) -> Visit:
     """Open a page and note what it does."""
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(_TIMEOUT)
     visit = Visit(page, base)
     # Of workers as well.
     context.on("request", lambda request: visit.requests.append(request.url))
@@ -65,6 +66,7 @@ def browser() -> Iterator[Browser]:
     if find_chromium() is None:
         pytest.skip("no chromium: ./bootstrap.sh --tests installs it as root, else sudo apt-get install chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=_TIMEOUT)
         running = launched(playwright)
         yield running
         running.close()

@@ -1,16 +1,16 @@
 // Anomalies, the newest first, and what the subscription says of them from then on.
 import { byId, h } from "./dom.js";
 import { shown } from "./kpis.js";
-import { stamp } from "./time.js";
+import { HOUR, stamp } from "./time.js";
 import ACKNOWLEDGE from "./queries/acknowledge.graphql";
 
 const MARKS = { CRITICAL: "▲", MAJOR: "◆", MINOR: "●" };
 const MOST = 60;
 
 export class Alerts {
-  /** `onError` gets refusals, `nameOf` gives the name of a cell that an alert knows by its id alone. */
-  constructor(api, { onError, nameOf, onChange }) {
-    Object.assign(this, { api, onError, nameOf, onChange });
+  /** `onError` gets refusals, `onLook` an anomaly to look at; `nameOf` names a cell that an alert knows by its id alone. */
+  constructor(api, { onError, nameOf, onChange, onLook }) {
+    Object.assign(this, { api, onError, nameOf, onChange, onLook });
     this.entries = new Map(); // by anomalyId, the newest first when shown
     this.mayAcknowledge = true;
     this.after = null;
@@ -30,6 +30,10 @@ export class Alerts {
       const known = this.entries.get(node.anomalyId);
       this.entries.set(node.anomalyId, {
         id: node.anomalyId,
+        kpi: node.kpi,
+        cellId: node.cellId,
+        from: Date.parse(node.fromAt),
+        to: Date.parse(node.toAt),
         severity: node.severity,
         name: node.cell?.name ?? node.cellId,
         technology: node.cell?.technology,
@@ -61,6 +65,11 @@ export class Alerts {
       note: null,
       ...known,
       id: alert.anomalyId,
+      kpi: alert.kpi,
+      cellId: alert.cellId,
+      // What the list says of the time to look at is about the same.
+      from: known?.from ?? Date.parse(alert.startedAt) - HOUR,
+      to: Math.max(known?.to ?? 0, Date.parse(alert.endedAt ?? alert.startedAt) + HOUR),
       severity: alert.severity,
       name: known?.name ?? this.nameOf(alert.cellId),
       technology: alert.technology,
@@ -100,7 +109,7 @@ export class Alerts {
         h("span", { class: entry.endedAt ? "state" : "state is-open" }, entry.endedAt ? "ended" : "open"),
         entry.isNew ? h("span", { class: "state is-now" }, "live") : null,
       ),
-      h("p", { class: "alert-name" }, entry.name, entry.technology ? h("small", {}, ` ${entry.technology}`) : null),
+      h("p", { class: "alert-name" }, h("button", { type: "button", class: "link", onclick: () => this.onLook(entry) }, entry.name), entry.technology ? h("small", {}, ` ${entry.technology}`) : null),
       h("p", {}, entry.text),
       h(
         "p",

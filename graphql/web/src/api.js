@@ -4,7 +4,10 @@ import { createClient } from "graphql-ws";
 const HEADERS = { "Content-Type": "application/json", Accept: "application/graphql-response+json" };
 const LONGEST_PAUSE = 15_000;
 
-/** A refusal: what the API said, or that it did not answer. `code` is "" where nothing was said. */
+/** The code of what no server has said. */
+export const NO_ANSWER = "NO_ANSWER";
+
+/** A refusal: what the API said, or that it did not answer. */
 export class ApiError extends Error {
   constructor(message, { code = "", hint = "", detail = "", allowed = [], requestId = "" } = {}) {
     super(message);
@@ -49,7 +52,7 @@ export class Api {
       });
       body = await response.json();
     } catch {
-      throw new ApiError("the API does not answer", { hint: "Is it running? The page tries again by itself." });
+      throw new ApiError("the API does not answer", { code: NO_ANSWER, hint: "Is it running?" });
     }
     const requestId = response.headers.get("X-Request-Id") ?? "";
     const errors = (body.errors ?? []).map((error) => ApiError.of(error, requestId));

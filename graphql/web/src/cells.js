@@ -56,8 +56,12 @@ export class Places {
 
   #paintMap() {
     const box = byId("map");
-    const placed = this.places.filter(({ latitude, longitude }) => latitude !== null && longitude !== null);
     const [kpi] = this.kpis;
+    const has = (place) => typeof place.values[kpi]?.value === "number";
+    // What has a value lies on top, what was chosen above all.
+    const placed = this.places
+      .filter(({ latitude, longitude }) => latitude !== null && longitude !== null)
+      .sort((a, b) => Number(has(a)) - Number(has(b)) || Number(a.id === this.chosen) - Number(b.id === this.chosen));
     byId("map-empty").hidden = placed.length > 0;
     box.toggleAttribute("hidden", placed.length === 0);
     const { low, high, unit, of } = this.#colouring();
@@ -72,11 +76,11 @@ export class Places {
     const marks = placed.map((place) => {
       const [x, y] = project(place);
       const found = place.values[kpi]?.value;
-      const there = typeof found === "number";
+      const there = has(place);
       return s(
         "circle",
         {
-          cx: x.toFixed(1), cy: y.toFixed(1), r: place.dots ? 9 : placed.length > 150 ? 4 : 6,
+          cx: x.toFixed(1), cy: y.toFixed(1), r: place.dots ? 9 : !there ? 3 : placed.length > 150 ? 5 : 6,
           fill: there ? of(found) : "none",
           class: `${there ? "mark" : "mark is-empty"}${place.id === this.chosen ? " is-chosen" : ""}`,
           onclick: () => this.onChoose(place),

@@ -35,6 +35,7 @@ const BESIDE = {
   cdr: ["ATTEMPTS", "ASR_PCT", "ERLANGS"],
 };
 
+export const isKpi = (name) => name in RADIO || name in VOICE;
 export const datasetOf = (kpi) => (kpi in VOICE ? "cdr" : "network_event");
 export const labelOf = (kpi) => RADIO[kpi] ?? VOICE[kpi] ?? kpi;
 

@@ -1,12 +1,12 @@
 // The operations page: signs in with a key, asks the API, and hands what it says to the parts that show it.
 import "./page.css";
 import { Alerts } from "./alerts.js";
-import { Api } from "./api.js";
+import { Api, NO_ANSWER } from "./api.js";
 import { Places } from "./cells.js";
 import { Chart } from "./chart.js";
 import { byId, h } from "./dom.js";
 import { currentKey, forgetKey, keepKey } from "./key.js";
-import { besides, datasetOf, FAMILIES, labelOf } from "./kpis.js";
+import { besides, datasetOf, FAMILIES, isKpi, labelOf } from "./kpis.js";
 import * as problems from "./problems.js";
 import * as tiles from "./tiles.js";
 import { DAY, HOUR, instant, iso, localInput, MINUTE, stamp, useZone, zoneName } from "./time.js";
@@ -37,6 +37,7 @@ class Board {
       onError: (error) => this.#failed(error),
       nameOf: (id) => this.cells.find(({ cellId }) => cellId === id)?.name ?? id,
       onChange: () => this.#readOpenAnomalies(),
+      onLook: (anomaly) => this.#look(anomaly),
     });
     this.newest = {};
     this.regions = [];
@@ -44,6 +45,7 @@ class Board {
     this.shownCells = [];
     this.cell = null;
     this.hour = null;
+    this.after = null; // where the page of cells begins
     this.turns = {};
     this.endings = [() => this.api.close()];
     this.stopCells = () => {};
@@ -77,6 +79,7 @@ class Board {
     const turn = (this.turns[kind] = (this.turns[kind] ?? 0) + 1);
     try {
       const found = await work();
+      problems.dismiss(NO_ANSWER);
       return this.turns[kind] === turn ? found : null;
     } catch (error) {
       this.#failed(error);
@@ -117,7 +120,7 @@ class Board {
     };
     byId("by").onchange = () => this.#readChart();
     byId("region").onchange = () => {
-      this.cell = null;
+      this.cell = this.after = null;
       this.#show();
     };
     byId("ranges").onchange = () => {
@@ -133,6 +136,10 @@ class Board {
       this.#show();
     };
     byId("whole").onclick = () => this.#choose(null);
+    byId("cells-next").onclick = () => {
+      this.after = this.nextPage;
+      this.#readPlaces();
+    };
   }
 
   #rangeName = () => document.querySelector("#ranges input:checked").value;
@@ -232,8 +239,11 @@ class Board {
     byId("cells-title").textContent = byCells ? `Cells${region ? `, ${this.#regionName(region)}` : ""}` : "Regions";
     byId("cells-note").textContent =
       `Hour of ${stamp(hour)}; click in the chart for another. ` +
-      (byCells ? (places.hasMore ? `The first ${PAGE} cells.` : "") : `Choose a region for its cells.${this.isWhole ? "" : ` The first ${this.cells.length} cells.`}`);
+      (byCells ? "" : `Choose a region for its cells.${this.isWhole ? "" : ` The first ${this.cells.length} cells.`}`);
     this.places.show(places.all, kpis, byCells ? "cells" : "regions", byCells ? this.cell?.id : null);
+    this.nextPage = places.next;
+    byId("cells-next").hidden = !places.next && !this.after;
+    byId("cells-next").textContent = places.next ? `The next ${PAGE} cells` : "The first cells again";
     this.#follow(byCells ? places.all.map(({ id }) => id) : []);
   }
 
@@ -248,14 +258,15 @@ class Board {
         return { id: regionCode, name, note: dots.length, latitude: mean("latitude"), longitude: mean("longitude"), dots: placed, values: values.get(regionCode) ?? {} };
       })
       .filter(({ note, id }) => note || values.has(id));
-    return { all, hasMore: false };
+    return { all, next: null };
   }
 
   async #cellPlaces(region, variables) {
-    let cells = this.cells.slice(0, PAGE), hasMore = this.cells.length > PAGE;
+    let cells = this.cells, next = null;
     if (region) {
-      const { cells: page } = await this.api.query(CELLS, { region, after: null });
-      [cells, hasMore] = [page.nodes, page.pageInfo.hasNextPage];
+      const { cells: page } = await this.api.query(CELLS, { region, after: this.after });
+      cells = page.nodes;
+      next = page.pageInfo.hasNextPage ? page.pageInfo.endCursor : null;
     }
     const sets = [];
     if (cells.length) {
@@ -270,20 +281,34 @@ class Board {
     const all = cells.map(({ cellId, name, technology, latitude, longitude }) => ({
       id: cellId, name, note: technology ?? "–", latitude, longitude, values: values.get(cellId) ?? {},
     }));
-    return { all, hasMore };
+    return { all, next };
   }
 
   /** Choose a region or a cell on the map or in the table; once more lets it go. */
   #choose(place) {
     if (place?.dots) {
       byId("region").value = place.id;
-      this.cell = null;
+      this.cell = this.after = null;
       this.#show();
       return;
     }
     this.cell = place && place.id !== this.cell?.id ? place : null;
     this.places.show(this.places.places, this.places.kpis, this.places.what, this.cell?.id);
     this.#readChart();
+  }
+
+  /** Show the cell and the KPI of an anomaly, over the time that it is about. */
+  #look({ cellId, name, kpi, from, to, startedAt }) {
+    const wanted = kpi.toUpperCase();
+    if (isKpi(wanted)) byId("kpi").value = wanted;
+    this.cell = { id: cellId, name };
+    this.hour = Date.parse(startedAt);
+    document.querySelector('#ranges input[value="custom"]').checked = true;
+    byId("custom").hidden = false;
+    byId("from").value = localInput(from);
+    byId("to").value = localInput(to);
+    this.#show();
+    byId("chart-title").scrollIntoView({ block: "nearest" });
   }
 
   /** Subscribe to the live windows of the cells in the table. */
@@ -404,8 +429,14 @@ async function signIn(key) {
   try {
     await board.start();
   } catch (error) {
-    if (error.isAboutKey) signOut(error);
-    else problems.show(error);
+    if (error.isAboutKey) {
+      signOut(error);
+      return;
+    }
+    // The key may be good: it is offered again.
+    byId("sign-in").hidden = false;
+    byId("key").value = key;
+    problems.show(error);
   }
 }
 

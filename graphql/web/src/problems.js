@@ -30,6 +30,15 @@ export function show(error) {
   byId("problems").prepend(entry);
 }
 
+/** Take back what is no longer so. */
+export function dismiss(code) {
+  for (const [name, entry] of entries) {
+    if (entry.dataset.code !== code) continue;
+    entry.remove();
+    entries.delete(name);
+  }
+}
+
 export function clear() {
   for (const entry of entries.values()) entry.remove();
   entries.clear();
