@@ -45,7 +45,7 @@ def explorer(page: Page, base: str, key: str) -> None:
 
 def shot(browser: Browser, name: str, height: int, show: object, base: str, key: str) -> None:
     """Take one picture."""
-    page = browser.new_page(viewport={"width": 1280, "height": height}, locale="en-GB", reduced_motion="reduce")
+    page = browser.new_page(viewport={"width": 1280, "height": height}, reduced_motion="reduce")
     show(page, base, key)  # type: ignore[operator]
     page.wait_for_timeout(1000)  # fonts and lines are there
     path = IMAGES / f"{name}.png"

@@ -1,7 +1,6 @@
 // Places of the network, as a map without tiles and as a table that can be sorted: regions, or the cells of one.
 import { byId, h, s } from "./dom.js";
 import { labelOf, shown, withUnit } from "./kpis.js";
-import { clock } from "./time.js";
 
 const WIDTH = 460, HEIGHT = 400, EDGE = 26;
 // From low to high; light and dark end differ in lightness too, so that it reads without colours.
@@ -41,7 +40,7 @@ export class Places {
 
   #live(id) {
     const window = this.windows.get(id);
-    return window ? `${clock(window.bucket)}  ${shown(window.events)} ev.  ${shown(window.latencyMsMean)} ms` : "–";
+    return window ? `${shown(window.events)} ev.  ${shown(window.latencyMsMean)} ms` : "–";
   }
 
   #colouring() {
@@ -123,7 +122,7 @@ export class Places {
       ["name", isCells ? "Cell" : "Region"],
       ["note", isCells ? "Tech." : "Cells"],
       ...this.kpis.map((kpi) => [kpi, labelOf(kpi)]),
-      ...(isCells ? [["live", "Live window"]] : []),
+      ...(isCells ? [["live", "Live, 5 min"]] : []),
     ];
     const heads = columns.map(([name, title]) => {
       const sorted = this.order.by === name ? (this.order.down ? "descending" : "ascending") : "none";
