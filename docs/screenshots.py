@@ -1,13 +1,15 @@
 """Makes docs/images/*.png anew: the operations page and the explorer on the data of `make demo`.
 
-Usage: .venv/bin/python docs/screenshots.py 'http://127.0.0.1:PORT/#key=KEY', with the address of a running API and a key of
-role api; within 15 minutes of the demonstration, so that something is live. Needs Chromium: ./bootstrap.sh --tests.
+Usage: .venv/bin/python docs/screenshots.py 'http://127.0.0.1:PORT/#key=KEY', with the address of a running API and a
+key of role api; a minute after the demonstration, when its hours are refreshed, and within 15, while something is live.
+Needs Chromium: ./bootstrap.sh --tests.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -43,10 +45,10 @@ def explorer(page: Page, base: str, key: str) -> None:
     page.get_by_role("button", name="Variables").click()
 
 
-def shot(browser: Browser, name: str, height: int, show: object, base: str, key: str) -> None:
+def shot(browser: Browser, name: str, height: int, show: Callable[[Page, str, str], None], base: str, key: str) -> None:
     """Take one picture."""
     page = browser.new_page(viewport={"width": 1280, "height": height}, reduced_motion="reduce")
-    show(page, base, key)  # type: ignore[operator]
+    show(page, base, key)
     page.wait_for_timeout(1000)  # fonts and lines are there
     path = IMAGES / f"{name}.png"
     page.screenshot(path=path)

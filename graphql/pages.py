@@ -1,4 +1,4 @@
-"""The pages for browsers: the operations page at `/`, the explorer on GET of `/graphql`, and the files they are made of."""
+"""The pages for browsers: the operations page at `/`, the explorer at `/graphql`, and the files they are made of."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _EXPLORER_POLICY = (
     + "; font-src 'self' data:; worker-src 'self'"
 )
 _NOT_BUILT = (
-    "This page is not built: its files are missing. Run ./bootstrap.sh in the checkout, which needs the npm registry once, "
-    "and start the API again.\nThe API itself works; GET and POST /graphql answer in JSON.\n"
+    "This page is not built: its files are missing. Run ./bootstrap.sh in the checkout, which needs the npm registry,"
+    " and start the API again.\nThe API itself works; GET and POST /graphql answer in JSON.\n"
 )
 _JSON = ("application/graphql-response+json", "application/json")
 
@@ -99,7 +99,9 @@ def _read(path: Path) -> bytes | None:
 
 def _page(request: Request, body: bytes | None, policy: str) -> Response:
     if body is None:
-        return PlainTextResponse(_NOT_BUILT, HTTPStatus.SERVICE_UNAVAILABLE, _EVERYWHERE | {"Cache-Control": "no-store"})
+        return PlainTextResponse(
+            _NOT_BUILT, HTTPStatus.SERVICE_UNAVAILABLE, _EVERYWHERE | {"Cache-Control": "no-store"}
+        )
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = _EVERYWHERE | {
         "Content-Security-Policy": policy, "ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept",

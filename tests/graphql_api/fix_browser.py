@@ -15,7 +15,7 @@ from telestream.graphql.pages import DIST
 
 _TIMEOUT = 20_000
 # Also what a browser does by itself, such as looking for updates, reaches nothing.
-_ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking", "--lang=en-GB")
+_ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking")
 
 
 def find_chromium() -> str | None:

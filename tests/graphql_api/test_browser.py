@@ -241,7 +241,9 @@ def test_cells_are_sorted_and_chosen_by_keyboard(visit: Visit, api: Api, loaded:
     assert whole["cells"] is None
 
 
-def test_live_windows_come_by_subscription(visit: Visit, api: Api, loaded: psycopg.Connection, clean_redis: str) -> None:
+def test_live_windows_come_by_subscription(
+    visit: Visit, api: Api, loaded: psycopg.Connection, clean_redis: str
+) -> None:
     with redis.Redis.from_url(clean_redis) as client:
         client.hset(channels.HOT_NETWORK, mapping=OPEN_WINDOW)
         client.hset(channels.hot_cell("234-15-0", "4g"), mapping=OPEN_WINDOW)
@@ -294,7 +296,9 @@ def test_an_alert_comes_live_and_is_taken_charge_of(
 def test_a_press_on_an_alert_shows_its_cell_and_time(visit: Visit, api: Api, loaded: psycopg.Connection) -> None:
     page = on_board(visit, api.key())
     page.locator("#kpi").select_option("ASR_PCT")
-    looked = asked(page, "Performance", lambda: page.locator("#alerts").get_by_role("button", name="Camden", exact=True).click())
+    looked = asked(
+        page, "Performance", lambda: page.locator("#alerts").get_by_role("button", name="Camden", exact=True).click()
+    )
     assert (looked["cells"], looked["kpis"]) == (["234-15-1"], ["LATENCY_MS"])
     assert (looked["from"], looked["to"]) == ("2026-03-01T08:05:00.000Z", "2026-03-01T10:35:00.000Z")
     assert visit.complaints == []
@@ -372,9 +376,7 @@ def test_a_wrong_key_is_answered_readably(visit: Visit, api: Api) -> None:
     assert page.evaluate("sessionStorage.length") == 0
 
 
-def test_what_a_key_may_not_is_said_and_the_rest_is_shown(
-    visit: Visit, api: Api, loaded: psycopg.Connection
-) -> None:
+def test_what_a_key_may_not_is_said_and_the_rest_is_shown(visit: Visit, api: Api, loaded: psycopg.Connection) -> None:
     page = on_board(visit, api.key("api", Scope.NETWORK, Scope.QUALITY, Scope.ALERTS))
     mine = page.locator("#alerts .alert")
     mine.get_by_role("button", name=re.compile("Acknowledge")).click()
@@ -388,10 +390,20 @@ def test_what_a_key_may_not_is_said_and_the_rest_is_shown(
     visit.requests = [url for url in visit.requests if url != "about:blank"]
 
 
+def test_an_api_that_is_away_is_said_until_it_is_back(visit: Visit, api: Api, loaded: psycopg.Connection) -> None:
+    page = on_board(visit, api.key())
+    page.route("**/graphql", lambda route: route.abort())
+    page.locator("#kpi").select_option("DROPS")
+    expect(page.locator(".problem")).to_contain_text("the API does not answer")
+    expect(page.locator(".problem")).to_have_count(1)
+    page.unroute("**/graphql")
+    page.locator("#kpi").select_option("EVENTS")
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    expect(page.locator(".problem")).to_have_count(0)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast_in_both_schemes(
-    browser: Browser, api: Api, loaded: psycopg.Connection, scheme: Any
-) -> None:
+def test_text_has_contrast_in_both_schemes(browser: Browser, api: Api, loaded: psycopg.Connection, scheme: Any) -> None:
     """4.5 to 1 at least, WCAG AA, of every text against what lies behind it."""
     context = browser.new_context(color_scheme=scheme)
     page = on_board(watched(context, api.base), api.key())

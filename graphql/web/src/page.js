@@ -43,6 +43,7 @@ class Board {
     this.regions = [];
     this.cells = [];
     this.shownCells = [];
+    this.range = null; // what the chart was asked for last
     this.cell = null;
     this.hour = null;
     this.after = null; // where the page of cells begins
@@ -128,7 +129,7 @@ class Board {
       byId("custom").hidden = !custom;
       this.hour = null;
       if (!custom) this.#show();
-      else if (!byId("from").value) this.#offerRange();
+      else if (!byId("from").value && this.range) this.#offerRange();
     };
     byId("choice").onsubmit = (event) => {
       event.preventDefault();
@@ -144,12 +145,10 @@ class Board {
 
   #rangeName = () => document.querySelector("#ranges input:checked").value;
 
-  /** Fill the fields of a custom range with the one that is shown. */
+  /** Fill the fields of a custom range with the one that was chosen before. */
   #offerRange() {
-    const [from, to] = this.shownRange ?? [];
-    if (!from) return;
-    byId("from").value = localInput(from);
-    byId("to").value = localInput(to);
+    byId("from").value = localInput(this.range.from);
+    byId("to").value = localInput(this.range.to);
   }
 
   /** Return from, to and grain; the end is where the data ends, not now. Null where the fields say no range. */
@@ -174,6 +173,7 @@ class Board {
       problems.show({ message: "the range is empty", hint: "Give a start and an end after it." });
       return;
     }
+    this.range = range;
     const kpi = byId("kpi").value, region = byId("region").value;
     const set = await this.#read("chart", async () => {
       const { networkPerformance } = await this.api.query(PERFORMANCE, {
@@ -189,7 +189,6 @@ class Board {
     });
     if (!set) return;
     useZone(set.timeZone);
-    this.shownRange = [range.from, range.to];
     const where = this.cell?.name ?? this.#regionName(region) ?? "";
     const unit = set.series[0]?.columns[0].unit ?? "1";
     byId("chart-title").textContent = `${[labelOf(kpi), where].filter(Boolean).join(", ")}${unit === "1" ? "" : ` (${unit})`}`;
