@@ -91,10 +91,11 @@ if ! is_current "$stamp" "$key"; then
     echo "$key" >"$stamp"
 fi
 
-build_pages() ( # with the Node.js of the wheel, so that the machine needs none; 220 MB of packages go again
+build_pages() ( # with the Node.js of the wheel, so that the machine needs none
     PATH=$PWD/.venv/bin:$PATH
-    cd graphql/web && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 &&
-        node build.mjs && rm -rf node_modules
+    cd graphql/web && kept=$(ls -d node_modules 2>/dev/null || true)
+    npm ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 && node build.mjs &&
+        { [ -n "$kept" ] || rm -rf node_modules; } # 220 MB that nothing else reads, unless somebody put them there
 )
 
 web_key=$(cd graphql/web && find build.mjs package.json package-lock.json src -type f -print0 | LC_ALL=C sort -z |
