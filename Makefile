@@ -18,7 +18,8 @@ setup: ## install what is missing: Debian packages, .venv, the project
 demo: setup ## start the stack, load the samples, show Gold
 	$(BIN)/telestream demo
 
-test: setup ## run all tests
+test: ## run all tests
+	@./bootstrap.sh --tests
 	$(BIN)/pytest
 
 lint: setup ## check style, types, imports and SQL
@@ -43,6 +44,7 @@ lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
 
-clean: ## remove .venv and caches; the stack's data stays
+clean: ## remove .venv, built pages and caches; the stack's data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist src/*.egg-info
+	rm -rf graphql/web/dist graphql/web/node_modules
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what a checkout needs: Debian packages (as root), .venv with the locked packages, the project itself.
+# Installs what a checkout needs: Debian packages (as root), .venv with the locked packages, the project itself, and the
+# pages that the API serves to browsers. With --tests also a browser to test these in.
 # Running it again is quick; TELESTREAM_PYTHON names another Python.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -9,15 +10,24 @@ fail() { printf 'bootstrap: %s\n' "$@" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
 python=${TELESTREAM_PYTHON:-python3}
+case "${1-}" in
+    "") tests=false ;;
+    --tests) tests=true ;;
+    *) fail "unknown option: $1" "  ./bootstrap.sh [--tests]" ;;
+esac
 
-step() { # step TEXT COMMAND...: run it, and print the text with the seconds it took
+attempt() { # attempt TEXT COMMAND...: run it, and print the text with the seconds it took, or why it failed
     local text=$1 began=$SECONDS output
     shift
     if ! output=$("$@" 2>&1 </dev/null); then
         printf '%s\n' "$output" >&2
-        fail "failed: $text"
+        return 1
     fi
     say "$text ($((SECONDS - began)) s)"
+}
+
+step() { # the same, and the end where it fails
+    attempt "$@" || fail "failed: $1"
 }
 
 missing_packages() {
@@ -52,20 +62,50 @@ fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed"
 
+if "$tests" && ! has chromium; then
+    if has apt-get && [ "$(id -u)" -eq 0 ] && attempt "Debian package: chromium" install_packages chromium; then
+        :
+    else
+        say "no chromium: tests that need a browser are skipped (sudo apt-get install chromium)"
+    fi
+fi
+
+is_current() { # is_current STAMP KEY: whether the step was done for this key
+    [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]
+}
+
 # The folder belongs to the key because scripts in .venv name it.
 key=$({ pwd; "$python" -VV; cat requirements.lock pyproject.toml; } | sha256sum | cut -d' ' -f1)
 stamp=.venv/.bootstrapped
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$key" ]; then
-    exit 0
+pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check --no-input install)
+fresh=false
+if ! is_current "$stamp" "$key"; then
+    fresh=true
+    rm -f "$stamp"
+    if [ ! -x .venv/bin/python ] || [ "$(.venv/bin/python -VV 2>&1)" != "$("$python" -VV)" ] ||
+        ! grep -qF "$PWD/.venv" .venv/bin/pip; then
+        step "virtual environment" "$python" -m venv --clear .venv
+    fi
+    step "locked Python packages" "${pip[@]}" --require-hashes --only-binary :all: -r requirements.lock
+    step "the project" "${pip[@]}" --no-deps --no-build-isolation --editable .
+    echo "$key" >"$stamp"
 fi
 
-pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check --no-input install)
-rm -f "$stamp"
-if [ ! -x .venv/bin/python ] || [ "$(.venv/bin/python -VV 2>&1)" != "$("$python" -VV)" ] ||
-    ! grep -qF "$PWD/.venv" .venv/bin/pip; then
-    step "virtual environment" "$python" -m venv --clear .venv
+build_pages() ( # with the Node.js of the wheel, so that the machine needs none
+    PATH=$PWD/.venv/bin:$PATH
+    cd graphql/web && kept=$(ls -d node_modules 2>/dev/null || true)
+    npm ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 && node build.mjs &&
+        { [ -n "$kept" ] || rm -rf node_modules; } # 220 MB that nothing else reads, unless somebody put them there
+)
+
+web_key=$(cd graphql/web && find build.mjs package.json package-lock.json src -type f -print0 | LC_ALL=C sort -z |
+    xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
+web_stamp=graphql/web/dist/.built
+if ! is_current "$web_stamp" "$web_key"; then
+    if attempt "pages of the API" build_pages; then
+        echo "$web_key" >"$web_stamp"
+    else
+        say "the pages of the API are not built, it works without them; ./bootstrap.sh tries again"
+    fi
 fi
-step "locked Python packages" "${pip[@]}" --require-hashes --only-binary :all: -r requirements.lock
-step "the project" "${pip[@]}" --no-deps --no-build-isolation --editable .
-echo "$key" >"$stamp"
-say "ready; next: make demo"
+! "$fresh" || say "ready; next: make demo"

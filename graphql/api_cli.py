@@ -40,7 +40,9 @@ def serve(
         str, typer.Option(help="Addresses of proxies whose X-Forwarded-For is believed, separated by commas.")
     ] = "127.0.0.1",
 ) -> None:
-    """Serve GraphQL on /graphql, and /healthz, /readyz, /metrics beside it.
+    """Serve GraphQL on /graphql, an operations page on /, and /healthz, /readyz, /metrics beside them.
+
+    A browser that opens /graphql gets an explorer. Both pages want a key.
 
     A first try, with the embedded stack running and migrated:
 

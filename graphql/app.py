@@ -32,6 +32,7 @@ from telestream.graphql.gate import Gate
 from telestream.graphql.hot import HotReader
 from telestream.graphql.http import GraphQLEndpoint
 from telestream.graphql.live import Hub
+from telestream.graphql.pages import Pages, wants_explorer
 from telestream.graphql.persisted import PersistedQueries
 from telestream.graphql.problems import Problem
 from telestream.graphql.rate import RateLimiter
@@ -142,6 +143,9 @@ def create_app() -> Starlette:
     service = Service()
     parts = (service.engine, service.authenticator, service.limiter, service.telemetry)
     http, subscriptions = GraphQLEndpoint(*parts), SubscriptionEndpoint(*parts)
+    pages = Pages()
+    # It lives on introspection, which production mode refuses.
+    explorer = not settings().api_production
 
     gate = Gate(service.authenticator, service.limiter)
     exports = ExportEndpoint(service.engine, gate, service.bulk, service.services.zone, service.telemetry)
@@ -150,6 +154,8 @@ def create_app() -> Starlette:
         return await exports(request)
 
     async def graphql(request: Request) -> Response:
+        if explorer and wants_explorer(request):
+            return pages.explorer(request)
         return await http(request)
 
     async def live(socket: WebSocket) -> None:
@@ -170,6 +176,7 @@ def create_app() -> Starlette:
             Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             WebSocketRoute("/graphql", live),
             Route("/export/{series}", export),
+            *pages.routes(),
             Route("/healthz", service.healthz),
             Route("/readyz", service.readyz),
             Route("/metrics", service.metrics),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 import tomllib
+from pathlib import Path
 
 import graphql
 import pytest
@@ -39,6 +41,17 @@ def test_the_lock_is_hashed_and_names_no_address() -> None:
     for requirement in wanted:
         name = requirement.split(">")[0].split("[")[0].strip()
         assert f"\n{name}==" in lock.lower() or f"\n{name}[" in lock.lower(), name
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([ROOT / "graphql/web/package-lock.json", *(ROOT / "tests").rglob("package-lock.json")]),
+    ids=lambda path: path.parent.name,
+)
+def test_the_locks_of_npm_are_hashed_and_name_no_registry(path: Path) -> None:
+    packages = json.loads(path.read_text())["packages"]
+    del packages[""]
+    assert [name for name, one in packages.items() if "resolved" in one or "integrity" not in one] == []
 
 
 def test_no_init_file_under_tests() -> None:

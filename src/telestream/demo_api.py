@@ -42,9 +42,10 @@ def show_api() -> None:
     if "errors" in answer or not answer["data"]["networkPerformance"]["series"]:
         raise TerminalError("the API does not answer the demonstration's query", detail=json.dumps(answer)[:500])
     _show(answer["data"]["networkPerformance"])
-    console.print(
-        f"API on [bold]{url}/graphql[/] until `telestream stack down`; the same query, with a key for a week:"
-    )
+    console.print(f"API on [bold]{url}/graphql[/] until `telestream stack down`, with a key for a week")
+    console.print("operations page, with the same key; the explorer is one click away:")
+    console.print(f"{url}/#key={key}", markup=False, highlight=False, soft_wrap=True)
+    console.print("a query by hand:")
     console.print(
         f"curl -s {url}/graphql -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'",
         markup=False, highlight=False, soft_wrap=True,
