@@ -132,12 +132,7 @@ class Engine:
             return self.refusal(exc, request_id)
         except Exception:
             _log.exception("request %s failed", request_id)
-            return self.refusal(
-                InternalProblem(
-                    "the service failed", hint=f"Report the request id {request_id}.", requestId=request_id
-                ),
-                request_id,
-            )
+            return self.refusal(InternalProblem.masked(request_id), request_id)
         finally:
             self._in_flight -= 1
             self._telemetry.in_flight.set(self._in_flight)
@@ -263,6 +258,9 @@ class Engine:
             else None
         )
         entry = await (self._services.cache.get(key, seconds, compute) if key else compute())
+        if not result and not entry.keep:
+            # The one that computed it met an error: it is that one's, so this one tries for itself.
+            entry = await compute()
         self._audit.add(
             principal,
             operation.name or "",
@@ -270,12 +268,7 @@ class Engine:
             [Access(name, tuple(ids), rows) for name, ids, rows in entry.accesses],
             request_id,
         )
-        if result:
-            answer = result[0]
-        elif entry.keep:
-            answer = Answer(entry.body)
-        else:  # the one that computed it met an error: it is that one's, so this one tries for itself
-            answer = (await self._execute(request, prepared, principal, request_id))[0]
+        answer = result[0] if result else Answer(entry.body)
         return Answer(
             answer.body, answer.status, answer.is_request_error, answer.headers, answer.code, operation.name or "",
             min(seconds, 5) if prepared.by_hash and tags and answer.code == "ok" else None,
@@ -299,7 +292,9 @@ class Engine:
         if result.data is None and not any(error.path for error in result.errors or ()):
             return self._invalid(result.errors or [], request_id, VariablesProblem), context.accesses
         shown, code = self._shown(result, request_id)
-        return Answer(_encode(shown), code=code), context.accesses
+        problem = as_problem(result.errors[0]) if result.errors else None
+        headers = problem.headers if problem is not None else {}
+        return Answer(_encode(shown), code=code, headers=headers), context.accesses
 
     def _invalid(self, errors: list[GraphQLError], request_id: str, default: type[Problem]) -> Answer:
         shown = [self._with_choices(formatted(error, request_id, default), error) for error in errors]

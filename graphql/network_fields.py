@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import strawberry
-from psycopg import sql
+from psycopg import errors, sql
 from strawberry import argument
 
 from telestream.graphql import arguments, series
@@ -275,9 +275,16 @@ async def series_set(
     times: list[datetime] = []
     columns: dict[str, dict[str, Column]] = {}
     for (family, wanted_names), conditions in zip(parts, filters, strict=True):
-        head, *rows = await context.read(
-            series.statement(family, wanted_names, wanted, context.services.zone, key=key, filters=conditions)
-        )
+        statement = series.statement(family, wanted_names, wanted, context.services.zone, key=key, filters=conditions)
+        try:
+            head, *rows = await context.read(statement)
+        except errors.InvalidParameterValue as exc:
+            # Debian's PostgreSQL has no names that others have replaced.
+            raise ArgumentProblem(
+                "timeZone",
+                "the database does not know this time zone",
+                allowed=["current IANA names: Asia/Kolkata, not Asia/Calcutta"],
+            ) from exc
         times = [at.astimezone(zone) for at in head["times"]]
         if len(rows) > series.MOST_SERIES:
             raise ArgumentProblem(

@@ -5,35 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 from graphql_api.fix_api import Api
-from staging import cdr, event, refine, refine_events
+from staging import cdr, refine
 
 DAY = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"}
-
-
-@pytest.fixture
-def loaded(connection: psycopg.Connection) -> psycopg.Connection:
-    rows = [
-        cdr(
-            native_key=f"k{n}",
-            caller=f"+4479000000{n % 3:02d}",
-            started_at=f"2026-03-01T{n:02d}:15:00Z",
-            answered_at=None,
-            ended_at=None,
-            cell_id=f"234-15-{n % 2}",
-            disposition="answered" if n % 4 else "failed",
-        )
-        for n in range(24)
-    ]
-    refine(connection, rows)
-    refine_events(
-        connection,
-        [
-            event(event_id=f"e{n}", event_at=f"2026-03-01T10:{n:02d}:00Z", cell_id=f"234-15-{n % 2}", latency_ms=10 + n)
-            for n in range(20)
-        ],
-    )
-    connection.execute("CALL rollup.refresh_pending()")
-    return connection
 
 
 def test_network_performance_puts_radio_and_voice_on_one_grid(loaded: psycopg.Connection, api: Api) -> None:
