@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _PASS_SECONDS = 0.2
 # … and without any commit windows close by the clock.
 _IDLE_SECONDS = 1.0
-# Hours are only read live on one edition; on the other this keeps them near.
+# Hours are only read live on one edition; on the other this keeps them near, and the last pass brings them up to date.
 _HOUR_SECONDS = 1.0
 _WINDOWS_PER_CALL = 12
 _REST_SECONDS = 1.0
@@ -77,7 +77,7 @@ class Aftermath:
             stopping = self._stop.is_set()
             self._wake.clear()
             try:
-                self._pass()
+                self._pass(last=stopping)
                 if self._failing:
                     self._failing = False
                     _log.info("anomalies and hot metrics are worked out again")
@@ -95,7 +95,7 @@ class Aftermath:
         if self._hot is not None:
             self._hot.close()
 
-    def _pass(self) -> None:
+    def _pass(self, *, last: bool) -> None:
         if not self._incarnation:
             return
         with translated(self._url):
@@ -103,7 +103,7 @@ class Aftermath:
             self._detect(connection)
             if self._hot is not None:
                 self._publish_hot(connection, self._hot)
-            if self._keeps_hours and time.monotonic() >= self._hours_at:
+            if self._keeps_hours and (last or time.monotonic() >= self._hours_at):
                 connection.execute("SELECT rollup.refresh_table('network_1h')")
                 self._hours_at = time.monotonic() + _HOUR_SECONDS
 

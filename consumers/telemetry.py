@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -243,7 +244,7 @@ class Telemetry:
         """Count messages taken from a topic."""
         self._polled.labels(topic).inc(messages)
 
-    @contextmanager
+    @contextlib.contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
         """Measure the block as a stage of a batch; one that fails counts as well."""
         with self._seconds.labels(stage.value).time():
@@ -366,10 +367,40 @@ class HealthWatch:
         return Health(tuple(reasons))
 
 
+class _Http(ThreadingHTTPServer):
+    """Ends its connections when it is closed, and the threads that serve them."""
+
+    # Only threads that are no daemons are waited for.
+    daemon_threads = False
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        # An address in use closes the server from within its constructor.
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+            super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):  # the client was quicker
+                    connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
+
+
 class Server:
     """Serves `/metrics` and `/healthz` in a thread of its own until it is closed."""
 
-    def __init__(self, http: ThreadingHTTPServer) -> None:
+    def __init__(self, http: _Http) -> None:
         self._http = http
         self._thread = threading.Thread(target=http.serve_forever, args=(0.1,), name="telemetry", daemon=True)
         self._thread.start()
@@ -430,7 +461,7 @@ def serve(telemetry: Telemetry, health: Callable[[], Health], *, host: str = "12
             """Stay silent: a probe every few seconds would bury the log."""
 
     try:
-        return Server(ThreadingHTTPServer((host, port), Handler))
+        return Server(_Http((host, port), Handler))
     except OSError as exc:
         raise TerminalError(
             f"cannot listen on {host}:{port}",

@@ -25,8 +25,11 @@ from telestream.db.connection import database_url
 from telestream.graphql import tracing
 from telestream.graphql.audit import AuditLog
 from telestream.graphql.authenticate import Authenticator
+from telestream.graphql.bulk import Bulk
 from telestream.graphql.context import Services
 from telestream.graphql.engine import Engine
+from telestream.graphql.export import ExportEndpoint
+from telestream.graphql.gate import Gate
 from telestream.graphql.hot import HotReader
 from telestream.graphql.http import GraphQLEndpoint
 from telestream.graphql.live import Hub
@@ -76,6 +79,7 @@ class Service:
             ),
         )
         self.limiter = RateLimiter(self.redis)
+        self.bulk = Bulk(chosen.api_replica_url or chosen.api_database_url or database_url())
         self.engine = Engine(
             schema(),
             self.services,
@@ -156,6 +160,12 @@ def create_app() -> Starlette:
     parts = (service.engine, service.authenticator, service.limiter, service.telemetry)
     http, subscriptions = GraphQLEndpoint(*parts), SubscriptionEndpoint(*parts)
 
+    gate = Gate(service.authenticator, service.limiter)
+    exports = ExportEndpoint(service.engine, gate, service.bulk, service.services.zone, service.telemetry)
+
+    async def export(request: Request) -> Response:
+        return await exports(request)
+
     async def graphql(request: Request) -> Response:
         return await http(request)
 
@@ -176,6 +186,7 @@ def create_app() -> Starlette:
         routes=[
             Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
             WebSocketRoute("/graphql", live),
+            Route("/export/{series}", export),
             Route("/healthz", service.healthz),
             Route("/readyz", service.readyz),
             Route("/metrics", service.metrics),

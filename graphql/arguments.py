@@ -102,9 +102,19 @@ def zone(name: str, argument: str = "timeZone") -> zoneinfo.ZoneInfo:
     Raises:
         ArgumentProblem: there is none of this name.
     """
-    if name not in zoneinfo.available_timezones():
+    # The zone of this machine is none that a client could mean.
+    if name not in zoneinfo.available_timezones() or name == "localtime":
         raise ArgumentProblem(argument, "there is no such time zone", allowed=["IANA names such as Europe/London"])
     return zoneinfo.ZoneInfo(name)
+
+
+def zone_unknown_to_database(argument: str = "timeZone") -> ArgumentProblem:
+    """Return what to raise for a zone that Python knows: Debian's PostgreSQL has no names that others have replaced."""
+    return ArgumentProblem(
+        argument,
+        "the database does not know this time zone",
+        allowed=["current IANA names: Asia/Kolkata, not Asia/Calcutta"],
+    )
 
 
 def _is_text(value: str) -> bool:

@@ -12,10 +12,9 @@ import strawberry
 from psycopg import sql
 from strawberry import argument
 
-from telestream.graphql import arguments
+from telestream.graphql import arguments, selections
 from telestream.graphql.access import Requires, marked
 from telestream.graphql.context import ApiInfo
-from telestream.graphql.measures import REVENUE
 from telestream.graphql.network_fields import (
     After,
     Cell,
@@ -325,15 +324,8 @@ class CustomerQuery:
         by: Annotated[RevenueKey, argument(description="Split by this.")] = RevenueKey.TOTAL,
         time_zone: Zone = None,
     ) -> SeriesSet | None:
-        conditions: list[sql.Composable] = []
-        for column, name, value in (("region_code", "region", region), ("plan_code", "plan", plan)):
-            if value is not None:
-                wanted = sql.Literal(arguments.text(name, value))
-                conditions.append(sql.SQL("v.{} = {}").format(sql.Identifier(column), wanted))
-        names = ["REVENUE", "RECORDS"]
-        return await series_set(
-            info.context, [(REVENUE, names)], names, from_, to, Grain.DAY, time_zone, by.value, [conditions]
-        )
+        selection = selections.revenue(region, plan, by.value)
+        return await series_set(info.context, selection, from_, to, Grain.DAY, time_zone)
 
 
 def _cdr(row: dict[str, Any]) -> Cdr:

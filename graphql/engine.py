@@ -131,8 +131,7 @@ class Engine:
         except Problem as exc:
             return self.refusal(exc, request_id)
         except Exception:
-            _log.exception("request %s failed", request_id)
-            return self.refusal(InternalProblem.masked(request_id), request_id)
+            return self.failure(request_id)
         finally:
             self._in_flight -= 1
             self._telemetry.in_flight.set(self._in_flight)
@@ -147,6 +146,11 @@ class Engine:
             headers=problem.headers,
             code=problem.code,
         )
+
+    def failure(self, request_id: str) -> Answer:
+        """Return the answer for an exception that nobody expected, and log it."""
+        _log.exception("request %s failed", request_id)
+        return self.refusal(InternalProblem.masked(request_id), request_id)
 
     async def events(
         self, request: GraphQLRequest, principal: Principal, request_id: str

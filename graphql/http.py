@@ -19,18 +19,16 @@ from starlette.responses import Response
 from telestream.graphql import tracing
 from telestream.graphql.authenticate import Authenticator
 from telestream.graphql.engine import Answer, Engine, GraphQLRequest
+from telestream.graphql.gate import Gate
 from telestream.graphql.problems import (
     BadRequestProblem,
     BatchProblem,
     BodyProblem,
     BodyTimeoutProblem,
-    InternalProblem,
     MediaTypeProblem,
     MethodProblem,
     NotAcceptableProblem,
     Problem,
-    RateProblem,
-    UnauthenticatedProblem,
 )
 from telestream.graphql.rate import RateLimiter
 from telestream.graphql.telemetry import Telemetry
@@ -41,8 +39,6 @@ MAX_URL = 16 * 1024
 BODY_SECONDS = 10.0
 RESPONSE_JSON = "application/graphql-response+json"
 JSON = "application/json"
-# Wrong keys per minute and address, before more are refused unread.
-_WRONG_PER_MINUTE = 60
 # Deeper than any variable or extension; the encoder of JSON and the coercion of variables recurse.
 _MAX_JSON_DEPTH = 50
 _OPENERS, _CLOSERS = frozenset("[{"), frozenset("]}")
@@ -60,8 +56,7 @@ class GraphQLEndpoint:
         self, engine: Engine, authenticator: Authenticator, limiter: RateLimiter, telemetry: Telemetry
     ) -> None:
         self._engine = engine
-        self._authenticator = authenticator
-        self._limiter = limiter
+        self._gate = Gate(authenticator, limiter)
         self._telemetry = telemetry
 
     async def __call__(self, request: Request) -> Response:
@@ -87,19 +82,15 @@ class GraphQLEndpoint:
             media = negotiate(request.headers.get("accept"))
             if request.method not in {"GET", "POST"}:
                 raise MethodProblem("GraphQL takes GET and POST", headers={"Allow": "GET, POST"})
-            principal = await self._principal(request)
+            principal = await self._gate.principal(request)
             who = principal.name
-            verdict = await self._limiter.count(principal.name, principal.rate)
-            headers |= verdict.headers
-            if not verdict.allowed:
-                raise RateProblem(f"more than {verdict.limit} requests a minute", hint=f"Wait {verdict.reset} seconds.")
+            headers |= (await self._gate.count(principal)).headers
             wanted = _of_url(request) if request.method == "GET" else await _of_body(request)
             answer = await self._engine.answer(wanted, principal, request_id, only_queries=request.method == "GET")
         except Problem as exc:
             answer = self._engine.refusal(exc, request_id)
         except Exception:
-            _log.exception("request %s failed", request_id)
-            answer = self._engine.refusal(InternalProblem.masked(request_id), request_id)
+            answer = self._engine.failure(request_id)
         response = _response(request, answer, media, headers)
         seconds = time.perf_counter() - started
         self._telemetry.seconds.observe(seconds)
@@ -114,19 +105,6 @@ class GraphQLEndpoint:
             },
         )  # fmt: skip
         return answer, response
-
-    async def _principal(self, request: Request) -> Any:
-        address = request.client.host if request.client else "unknown"
-        guard = f"address:{address}"
-        try:
-            return await self._authenticator.principal(request.headers)
-        except UnauthenticatedProblem:
-            verdict = await self._limiter.count(guard, _WRONG_PER_MINUTE)
-            if not verdict.allowed:
-                raise RateProblem(
-                    "too many wrong keys from this address", headers={"Retry-After": str(verdict.reset)}
-                ) from None
-            raise
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:

@@ -12,19 +12,19 @@ import strawberry
 from psycopg import errors, sql
 from strawberry import argument
 
-from telestream.graphql import arguments, series
+from telestream.graphql import arguments, selections, series
 from telestream.graphql.access import marked
 from telestream.graphql.context import ApiInfo, Context
 from telestream.graphql.hot import HotWindow
 from telestream.graphql.lookups import CELL_COLUMNS, PLANS, REGIONS
-from telestream.graphql.measures import RADIO, TRAFFIC, VOICE
+from telestream.graphql.measures import RADIO
 from telestream.graphql.principal import Scope
 from telestream.graphql.problems import ArgumentProblem
 from telestream.graphql.scalars import PageInfo, choice
+from telestream.graphql.selections import Selection
 
 # How long a window stays in Redis, and how far back Gold is asked when Redis is away.
 _HOT = timedelta(minutes=15)
-_LONGEST = timedelta(days=2_000)
 _EARTH_KM = 6371.0
 
 From = Annotated[datetime, argument(name="from", description="Start, with offset; widened to whole buckets.")]
@@ -259,32 +259,24 @@ class Realtime:
 
 async def series_set(
     context: Context,
-    parts: list[tuple[series.Family, list[str]]],
-    names: list[str],
+    selection: Selection,
     start: datetime,
     end: datetime,
     grain: Grain | None,
     time_zone: str | None,
-    key: str | None,
-    filters: list[list[sql.Composable]],
 ) -> SeriesSet:
     """Return series of several families on one grid; one statement per family."""
-    start, end = arguments.time_range(start, end, _LONGEST)
+    start, end = arguments.time_range(start, end, series.LONGEST)
     zone = arguments.zone(time_zone) if time_zone else context.services.zone
     wanted = series.grid(start, end, grain.value if grain else series.automatic_grain(start, end), zone)
     times: list[datetime] = []
     columns: dict[str, dict[str, Column]] = {}
-    for (family, wanted_names), conditions in zip(parts, filters, strict=True):
-        statement = series.statement(family, wanted_names, wanted, context.services.zone, key=key, filters=conditions)
+    for part in selection.parts:
+        statement = series.statement(part, wanted, context.services.zone, selection.key)
         try:
             head, *rows = await context.read(statement)
         except errors.InvalidParameterValue as exc:
-            # Debian's PostgreSQL has no names that others have replaced.
-            raise ArgumentProblem(
-                "timeZone",
-                "the database does not know this time zone",
-                allowed=["current IANA names: Asia/Kolkata, not Asia/Calcutta"],
-            ) from exc
+            raise arguments.zone_unknown_to_database() from exc
         times = [at.astimezone(zone) for at in head["times"]]
         if len(rows) > series.MOST_SERIES:
             raise ArgumentProblem(
@@ -292,10 +284,10 @@ async def series_set(
             )
         for row in rows:
             found = columns.setdefault(row["key"], {})
-            for position, name in enumerate(wanted_names):
-                found[name] = Column(name=name, unit=family.measures[name].unit, values=row[f"m{position}"])
+            for position, name in enumerate(part.names):
+                found[name] = Column(name=name, unit=part.family.measures[name].unit, values=row[f"m{position}"])
     empty: list[float | None] = [None] * len(times)
-    units = {name: family.measures[name].unit for family, found_names in parts for name in found_names}
+    units = {name: part.family.measures[name].unit for part in selection.parts for name in part.names}
     return SeriesSet(
         grain=Grain(wanted.grain),
         time_zone=zone.key,
@@ -303,22 +295,11 @@ async def series_set(
         series=[
             Series(
                 key=name,
-                columns=[found.get(one) or Column(name=one, unit=units[one], values=empty) for one in names],
+                columns=[found.get(one) or Column(name=one, unit=units[one], values=empty) for one in selection.names],
             )
             for name, found in sorted(columns.items())
         ],
     )
-
-
-def place_filters(cells: list[strawberry.ID] | None, region: str | None) -> list[sql.Composable]:
-    """Return the conditions of cells and region on `v`."""
-    found: list[sql.Composable] = []
-    wanted = arguments.ids("cells", cells)
-    if wanted is not None:
-        found.append(sql.SQL("v.cell_id = ANY({})").format(sql.Literal(wanted)))
-    if region is not None:
-        found.append(sql.SQL("v.region_code = {}").format(sql.Literal(arguments.text("region", region))))
-    return found
 
 
 @strawberry.type
@@ -347,26 +328,10 @@ class NetworkQuery:
         time_zone: Zone = None,
         by: Annotated[PerformanceKey | None, argument(description="Split by this; left out: one series.")] = None,
     ) -> SeriesSet | None:
-        names = list(dict.fromkeys(kpi.value for kpi in kpis))
-        if not 1 <= len(names) <= 12:
-            raise ArgumentProblem("kpis", f"{len(names)} KPIs", allowed=["1 to 12 KPIs"])
-        parts, filters = [], []
-        for family in (RADIO, VOICE):
-            of_family = [name for name in names if name in family.measures]
-            if of_family:
-                conditions = place_filters(cells, region)
-                if technology is not None:
-                    conditions.append(
-                        sql.SQL("{} = {}").format(
-                            sql.SQL(family.keys["TECHNOLOGY"]),
-                            sql.Literal(arguments.text("technology", technology)),
-                        )
-                    )
-                parts.append((family, of_family))
-                filters.append(conditions)
-        return await series_set(
-            info.context, parts, names, from_, to, grain, time_zone, by.value if by else None, filters
+        selection = selections.network_performance(
+            [kpi.value for kpi in kpis], cells, region, technology, by.value if by else None
         )
+        return await series_set(info.context, selection, from_, to, grain, time_zone)
 
     @strawberry.field(**marked(Scope.NETWORK, "Traffic series from CDRs.", cost=30, tags=("traffic", "network_map")))
     async def traffic(
@@ -382,17 +347,10 @@ class NetworkQuery:
         time_zone: Zone = None,
         by: Annotated[TrafficKey | None, argument(description="Split by this; left out: one series.")] = None,
     ) -> SeriesSet | None:
-        names = list(dict.fromkeys(measure.value for measure in measures))
-        if not names:
-            raise ArgumentProblem("measures", "nothing to count", allowed=list(_TRAFFIC_TEXT))
-        conditions = place_filters(cells, region)
-        if record_type is not None:
-            conditions.append(
-                sql.SQL("v.record_type = {}").format(sql.Literal(arguments.text("recordType", record_type)))
-            )
-        return await series_set(
-            info.context, [(TRAFFIC, names)], names, from_, to, grain, time_zone, by.value if by else None, [conditions]
+        selection = selections.traffic(
+            [measure.value for measure in measures], cells, region, record_type, by.value if by else None
         )
+        return await series_set(info.context, selection, from_, to, grain, time_zone)
 
     @strawberry.field(
         **marked(

@@ -13,6 +13,7 @@ from psycopg import sql
 from telestream.graphql.problems import ArgumentProblem
 from telestream.graphql.reading import Statement
 
+LONGEST = timedelta(days=2_000)
 MOST_POINTS = 2_000
 MOST_SERIES = 50
 MOST_VALUES = 100_000
@@ -46,6 +47,15 @@ class Family:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Measures of one family, and the conditions on `v`."""
+
+    family: Family
+    names: Sequence[str]
+    conditions: Sequence[sql.Composable] = ()
+
+
+@dataclass(frozen=True)
 class Grid:
     """The buckets of a series: from `start` to before `end`, both at the start of a bucket in `zone`."""
 
@@ -68,8 +78,8 @@ def automatic_grain(start: datetime, end: datetime) -> str:
     return HOUR if length <= timedelta(days=14) else DAY
 
 
-def grid(start: datetime, end: datetime, grain: str, zone: ZoneInfo) -> Grid:
-    """Return the whole buckets that a range touches.
+def grid(start: datetime, end: datetime, grain: str, zone: ZoneInfo, most: float = MOST_POINTS) -> Grid:
+    """Return the whole buckets that a range touches, `most` at most.
 
     Raises:
         ArgumentProblem: there are too many.
@@ -79,22 +89,14 @@ def grid(start: datetime, end: datetime, grain: str, zone: ZoneInfo) -> Grid:
     if last < end:
         last = _next(last, grain, zone)
     made = Grid(grain, first, last, zone)
-    if made.points > MOST_POINTS:
+    if made.points > most:
         raise ArgumentProblem(
-            "grain", f"the range has {made.points:,} buckets", allowed=[f"up to {MOST_POINTS:,} buckets, or none given"]
+            "grain", f"the range has {made.points:,} buckets", allowed=[f"up to {most:,} buckets, or none given"]
         )
     return made
 
 
-def statement(
-    family: Family,
-    names: Sequence[str],
-    wanted: Grid,
-    operator_zone: ZoneInfo,
-    *,
-    key: str | None = None,
-    filters: Sequence[sql.Composable] = (),
-) -> Statement:
+def statement(part: Part, wanted: Grid, operator_zone: ZoneInfo, key: str | None = None) -> Statement:
     """Return the statement for a family's measures.
 
     Its first row has `times`, the others `key` and an array per measure, `m0` to `mN`, in the order of the times.
@@ -102,9 +104,9 @@ def statement(
     Raises:
         ArgumentProblem: too many values would come back.
     """
+    family, names = part.family, part.names
     if wanted.points * len(names) * (MOST_SERIES if key else 1) > MOST_VALUES * (10 if key else 1):
         raise ArgumentProblem("kpis", "too many values", allowed=["fewer of them, a shorter range or a coarser grain"])
-    view, bucket = _source(family, wanted, operator_zone)
     measures = [family.measures[name] for name in names]
     columns = [sql.Identifier(f"m{position}") for position in range(len(names))]
     values = [
@@ -115,10 +117,7 @@ def statement(
         "WITH grid AS ("
         "SELECT g.bucket, coalesce(lead(g.bucket) OVER (ORDER BY g.bucket), {end}) AS until"
         " FROM generate_series({start}, {end}, {step}, {zone}) AS g (bucket) WHERE g.bucket < {end}"
-        "), agg AS MATERIALIZED ("
-        "SELECT {bucket} AS bucket, {key} AS key, {measures} FROM {view} AS v"
-        " WHERE v.bucket >= {start} AND v.bucket < {end} AND {condition} GROUP BY 1, 2"
-        "), keys AS ({keys}) "
+        "), agg AS MATERIALIZED ({aggregate}), keys AS ({keys}) "
         "SELECT array_agg(g.bucket ORDER BY g.bucket) AS times, NULL AS key, {nulls} FROM grid AS g"
         " UNION ALL SELECT NULL, s.* FROM ("
         "SELECT k.key, {values} FROM keys AS k CROSS JOIN grid AS g"
@@ -128,14 +127,7 @@ def statement(
         end=_time(wanted.end),
         step=sql.SQL("interval {}").format(sql.Literal(_INTERVAL[wanted.grain])),
         zone=sql.Literal(wanted.zone.key),
-        bucket=bucket,
-        key=sql.SQL(family.keys[key]) if key else sql.SQL("'total'::text"),
-        measures=sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(sql.SQL(one.expression), column)
-            for one, column in zip(measures, columns, strict=True)
-        ),
-        view=sql.SQL(view),
-        condition=sql.SQL(" AND ").join([sql.SQL(family.condition), *filters]),
+        aggregate=_aggregate(part, columns, wanted, operator_zone, key),
         keys=sql.SQL("SELECT DISTINCT a.key FROM agg AS a ORDER BY a.key LIMIT {}").format(sql.Literal(MOST_SERIES + 1))
         if key
         else sql.SQL("SELECT 'total'::text AS key"),
@@ -144,10 +136,68 @@ def statement(
     )
 
 
-def _filled(measure: Measure, column: sql.Identifier) -> sql.Composed:
-    value = sql.SQL("a.{}").format(column)
+def rows_statement(
+    parts: Sequence[Part], names: Sequence[str], wanted: Grid, operator_zone: ZoneInfo, key: str | None = None
+) -> Statement:
+    """Return the statement for a row per bucket and key: `time`, `key` and a column per name, in that order.
+
+    A bucket in which nothing happened has no row. Nothing limits how many rows there are.
+    """
+    columns = [[sql.Identifier(f"p{number}_{name}") for name in part.names] for number, part in enumerate(parts)]
+    step = sql.SQL("interval {}").format(sql.Literal(_INTERVAL[wanted.grain]))
+    length = sql.SQL("extract(EPOCH FROM date_add(bucket, {}, {}) - bucket)").format(step, sql.Literal(wanted.zone.key))
+    values = {
+        name: sql.SQL("({})::double precision AS {}").format(
+            _value(part.family.measures[name], column, length), sql.Identifier(name)
+        )
+        for part, of_part in zip(parts, columns, strict=True)
+        for name, column in zip(part.names, of_part, strict=True)
+    }
+    sources = [
+        sql.SQL("({}) AS {}").format(
+            _aggregate(part, of_part, wanted, operator_zone, key), sql.Identifier(f"p{number}")
+        )
+        for number, (part, of_part) in enumerate(zip(parts, columns, strict=True))
+    ]
+    joined = sources[0]
+    for source in sources[1:]:
+        joined = sql.SQL("{} FULL OUTER JOIN {} USING (bucket, key)").format(joined, source)
+    return sql.SQL("SELECT bucket AS time, key, {} FROM {} ORDER BY bucket, key").format(
+        sql.SQL(", ").join([values[name] for name in names]), joined
+    )
+
+
+def _aggregate(
+    part: Part, columns: Sequence[sql.Identifier], wanted: Grid, operator_zone: ZoneInfo, key: str | None
+) -> sql.Composed:
+    """Return the query for `bucket`, `key` and the measures of a family, of the buckets that have data."""
+    view, bucket = _source(part.family, wanted, operator_zone)
+    return sql.SQL(
+        "SELECT {bucket} AS bucket, {key} AS key, {measures} FROM {view} AS v"
+        " WHERE v.bucket >= {start} AND v.bucket < {end} AND {condition} GROUP BY 1, 2"
+    ).format(
+        bucket=bucket,
+        key=sql.SQL(part.family.keys[key]) if key else sql.SQL("'total'::text"),
+        measures=sql.SQL(", ").join(
+            sql.SQL("{} AS {}").format(sql.SQL(part.family.measures[name].expression), column)
+            for name, column in zip(part.names, columns, strict=True)
+        ),
+        view=sql.SQL(view),
+        start=_time(wanted.start),
+        end=_time(wanted.end),
+        condition=sql.SQL(" AND ").join([sql.SQL(part.family.condition), *part.conditions]),
+    )
+
+
+def _filled(measure: Measure, column: sql.Identifier) -> sql.Composable:
+    length = sql.SQL("extract(EPOCH FROM g.until - g.bucket)")
+    return _value(measure, sql.SQL("a.{}").format(column), length)
+
+
+def _value(measure: Measure, value: sql.Composable, seconds: sql.Composable) -> sql.Composable:
+    """Return what a bucket shows, from what was aggregated and the length of the bucket."""
     if measure.per_second:
-        value = sql.SQL("({} / extract(EPOCH FROM g.until - g.bucket))").format(value)
+        value = sql.SQL("({} / {})").format(value, seconds)
     return sql.SQL("coalesce({}, 0)").format(value) if measure.is_count else value
 
 

@@ -17,6 +17,7 @@ from telestream.db import migrate, rollups
 from telestream.db.cli import quarantine_table, score_table
 from telestream.db.connection import connect, database_url, translated
 from telestream.db.schedule import schedule
+from telestream.demo_api import show_api
 from telestream.demo_stream import show_stream
 from telestream.errors import TerminalError
 from telestream.loaders.cli import load_files
@@ -58,7 +59,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo() -> None:
-    """Start the stack, load the samples and a generated day of CDRs, stream network events, and show Gold."""
+    """Start the stack, load samples and a generated day of CDRs, stream network events, show Gold, serve the API."""
     started = time.monotonic()
     lifecycle.up(lambda text: console.print(f"[dim]{text}"))
     with console.status("migrating"):
@@ -76,6 +77,7 @@ def demo() -> None:
         for title, query in _TOP:
             console.print(_query_table(connection, title, query))
     show_stream()
+    rollups.refresh(url)
     differences = rollups.check(url)
     if differences:
         raise TerminalError(
@@ -84,6 +86,7 @@ def demo() -> None:
     console.print("[green]Gold equals Silver in every closed bucket[/] (telestream gold check)")
     with connect(url, autocommit=True) as connection:
         schedule(connection)
+    show_api()
     _next_steps(time.monotonic() - started)
 
 
@@ -157,7 +160,7 @@ def _next_steps(seconds: float) -> None:
         (".venv/bin/telestream quality quarantine", "what was refused and why"),
         (".venv/bin/telestream consume network-events", "read network events as they come; produce … sends some"),
         (".venv/bin/telestream alerts read --follow", "watch the alerts"),
-        (".venv/bin/telestream stack down", "stop the servers; the data stays"),
+        (".venv/bin/telestream stack down", "stop the servers and the API; the data stays"),
     ):
         table.add_row(f"  [bold]{command}", what)
     console.print(table)

@@ -130,6 +130,10 @@ def test_a_closed_server_leaves_neither_thread_nor_port() -> None:
     with serve(Telemetry(), Health) as server:
         port = server.port
         get(port, "/metrics")
+        silent = socket.create_connection(("127.0.0.1", port))
+        get(port, "/healthz")  # answered after the silent one was taken
+    with silent:
+        assert silent.recv(1) == b""
     assert set(threading.enumerate()) == before
     with serve(Telemetry(), Health, port=port) as again:
         assert again.port == port

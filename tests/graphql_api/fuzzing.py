@@ -192,6 +192,21 @@ TARGETS = st.one_of(
             max_size=4,
         ),
     ),
+    st.builds(
+        lambda name, pairs: f"/export/{name}?" + "&".join(f"{key}={value}" for key, value in pairs),
+        st.sampled_from(["traffic", "network-performance", "revenue", "x", "%00"]),
+        st.lists(
+            st.one_of(
+                st.sampled_from(
+                    [("measures", "SECONDS,ATTEMPTS"), ("kpis", "EVENTS"), ("from", "2026-03-01T00:00:00Z"),
+                     ("to", "2026-03-02T00:00:00Z"), ("by", "CELL"), ("grain", "DAY"), ("format", "csv"), ("timeZone", "Europe/London"),
+                     ("cells", "234-15-1,%00"), ("region", "%ED%A0%80"), ("from", "0001-01-01T00:00:00%2B23:59"), ("format", "arrow")]
+                ),
+                st.tuples(st.sampled_from(["measures", "kpis", "from", "to", "region", "x"]), st.sampled_from(["", "%FF", "'", "9" * 300])),
+            ),
+            max_size=8,
+        ),
+    ),
     st.sampled_from(["/graphql/", "//graphql", "/graphql;x", "/graphql?" + "a" * 20_000, "/healthz?x", "/nothing", "/%00"]),
 )  # fmt: skip
 METHODS = st.sampled_from(["POST", "POST", "POST", "GET", "GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])

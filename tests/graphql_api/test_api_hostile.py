@@ -9,6 +9,7 @@ import socket
 import statistics
 import threading
 import time
+import zoneinfo
 from collections.abc import Iterator
 
 import psycopg
@@ -18,6 +19,7 @@ from graphql import GraphQLObjectType
 from graphql_api import hostile
 from graphql_api.fix_api import POOL, Api, serve
 from graphql_api.test_api_subscriptions import ALERTS, connected, listening, opened, receive, send, subscribe
+from psycopg import errors
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -103,6 +105,29 @@ def test_an_analyst_finds_no_number_and_no_name_anywhere(filled: psycopg.Connect
     assert len(answer.data["cdrs"]["nodes"]) == 24
     for part in ("4479000", "23415000000", "35693803"):
         assert part not in json.dumps(answer.body)
+
+
+def test_a_time_zone_that_only_python_knows_is_a_wrong_argument(filled: psycopg.Connection, api: Api) -> None:
+    def is_unknown(name: str) -> bool:
+        try:
+            filled.execute("SELECT now() AT TIME ZONE %s", (name,))
+        except errors.InvalidParameterValue:
+            return True
+        return False
+
+    # Where the server knows them all, one that nobody knows.
+    zone = next(filter(is_unknown, sorted(zoneinfo.available_timezones())), "Mars/Base")
+    parameters = {"measures": "SECONDS", "timeZone": zone, "grain": "DAY", **hostile.DAY}
+    text = (
+        "query($from: DateTime!, $to: DateTime!, $z: String) { traffic(measures: [SECONDS], from: $from, to: $to,"
+        " grain: DAY, timeZone: $z) { grain } }"
+    )
+    answer = api.query(text, z=zone, **hostile.DAY)
+    assert (answer.code, answer.body["errors"][0]["extensions"]["argument"]) == ("BAD_ARGUMENT", "timeZone")
+    export = POOL.request(
+        "GET", f"{api.base}/export/traffic", fields=parameters, headers={"Authorization": f"Bearer {api.key()}"}
+    )
+    assert (export.status, export.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_ARGUMENT")
 
 
 def test_a_body_that_drips_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

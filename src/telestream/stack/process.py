@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def processes_in(folder: Path, program: str) -> list[int]:
-    """Return the ids of the processes of that program which work in that folder.
+    """Return the ids of the processes which work in that folder and whose program's name begins so.
 
     A process id in a file may have been given to another process since, and two stacks look alike inside
     their sandboxes; the working folder, compared by device and inode, tells them apart.
@@ -28,9 +28,18 @@ def processes_in(folder: Path, program: str) -> list[int]:
             binary = os.readlink(entry / "exe").removesuffix(" (deleted)")
         except OSError:  # it has just ended, or belongs to another user
             continue
-        if os.path.samestat(there, wanted) and os.path.basename(binary) == program:
+        if os.path.samestat(there, wanted) and os.path.basename(binary).startswith(program):
             found.append(int(entry.name))
     return sorted(found)
+
+
+def memory_bytes(pid: int) -> int | None:
+    """Return how much memory a process holds, None where it has ended."""
+    try:
+        lines = Path("/proc", str(pid), "status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), None)
 
 
 def first_line_pid(path: Path) -> int | None:

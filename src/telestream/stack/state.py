@@ -32,6 +32,7 @@ class StackState:
     redis_port: int = 0
     broker_port: int = 0
     broker_cluster_id: str = ""
+    api_port: int = 0
     superuser_password: str = field(default_factory=_password, repr=False)
     admin_password: str = field(default_factory=_password, repr=False)
     redis_password: str = field(default_factory=_password, repr=False)
@@ -59,6 +60,11 @@ class StackState:
     def kafka_bootstrap(self) -> str:
         """Address of the broker."""
         return f"127.0.0.1:{self.broker_port}"
+
+    @property
+    def api_url(self) -> str:
+        """URL of the API, which runs only where a demonstration has started it."""
+        return f"http://127.0.0.1:{self.api_port}"
 
     def _url(self, user: str, password: str, database: str) -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{self.database_port}/{database}"
@@ -120,11 +126,21 @@ class StackPaths:
         """The log of the broker."""
         return self.broker / "broker.log"
 
+    @property
+    def api(self) -> Path:
+        """The working folder of the API."""
+        return self.base / "api"
+
+    @property
+    def api_log(self) -> Path:
+        """The log of the API."""
+        return self.api / "api.log"
+
     def create(self) -> None:
         """Make the folders, closed to other users."""
         self.base.mkdir(parents=True, exist_ok=True)
         self.base.chmod(0o700)
-        for path in (self.postgres, self.redis, self.broker):
+        for path in (self.postgres, self.redis, self.broker, self.api):
             path.mkdir(exist_ok=True, mode=0o700)
 
 
