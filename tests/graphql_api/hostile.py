@@ -129,7 +129,7 @@ def tokens() -> dict[str, tuple[str, str]]:
 def send_raw(api: Api, head: str, chunks: Iterator[bytes], pause: float = 0.0) -> tuple[int, Any]:
     """Send a head and then the chunks until there is an answer; return status and body. The connection must close."""
     address = (api.base.removeprefix("http://").split(":")[0], int(api.base.rpartition(":")[2]))
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(head.encode())
         for chunk in chunks:
             if select.select([connection], [], [], pause)[0]:
@@ -186,13 +186,13 @@ def _token(token: str) -> Callable[[Api], str]:
 
 def _socket(*messages: Any) -> Callable[[Api], str]:
     def send(api: Api) -> str:
-        with connect(api.socket_url, subprotocols=["graphql-transport-ws"], max_size=None) as opened:  # type: ignore[list-item]
+        with connect(api.socket_url, subprotocols=["graphql-transport-ws"], max_size=None, open_timeout=60) as opened:  # type: ignore[list-item]
             try:
                 for message in messages:
                     text = message if isinstance(message, str) else json.dumps(message)
                     opened.send(text.replace("KEY", api.key()))
                 while True:
-                    opened.recv(10)
+                    opened.recv(60)
             except ConnectionClosed as exc:
                 return str(exc.rcvd.code if exc.rcvd else 1006)
 

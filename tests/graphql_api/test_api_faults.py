@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 from streams import Proxy, rows, wait_for
 
 from telestream import channels
+from telestream.graphql import reading
 from telestream.graphql.reading import Database
 from telestream.stack import cache as cache_server
 from telestream.stack import lifecycle, postgres, process
@@ -176,7 +177,10 @@ def test_a_slow_database_gives_no_queue_without_end(
         assert outcomes(ask, 20) == {"ok": 20}
 
 
-def test_connections_that_died_unused_are_not_noticed(database: str, clean_redis: str) -> None:
+def test_connections_that_died_unused_are_not_noticed(
+    database: str, clean_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_WAIT_SECONDS", 60.0)  # however slow this machine is now
     with through(database) as (proxy, url), serve(url, clean_redis) as api:
         api._database = database
         versions(api)

@@ -28,7 +28,7 @@ from telestream.graphql import http
 # For each role; 0: the short run.
 SECONDS = float(os.environ.get("TELESTREAM_FUZZ_SECONDS", "0"))
 _SEED = int(os.environ.get("TELESTREAM_FUZZ_SEED", "0"))
-_WAIT_SECONDS = 10.0
+_WAIT_SECONDS = 60.0
 
 
 def run(test: Callable[[Any], None], strategy: st.SearchStrategy[Any], examples: int, number: int) -> None:
@@ -121,7 +121,7 @@ def test_generated_messages(filled: psycopg.Connection, api: Api, no_error_is_lo
 
     def send(given: tuple[bool, list[str | bytes]]) -> None:
         greets, messages = given
-        with connect(api.socket_url, subprotocols=["graphql-transport-ws"]) as opened:  # type: ignore[list-item]
+        with connect(api.socket_url, subprotocols=["graphql-transport-ws"], open_timeout=_WAIT_SECONDS) as opened:  # type: ignore[list-item]
             try:
                 if greets:
                     opened.send(json.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {key}"}}))

@@ -35,7 +35,7 @@ def payload(**changes: Any) -> dict[str, Any]:
 
 @contextmanager
 def opened(api: Api, key: str | None = None) -> Iterator[ClientConnection]:
-    with connect(api.socket_url, subprotocols=["graphql-transport-ws"], open_timeout=10) as socket:  # type: ignore[list-item]
+    with connect(api.socket_url, subprotocols=["graphql-transport-ws"], open_timeout=60) as socket:  # type: ignore[list-item]
         send(socket, type="connection_init", payload={"Authorization": f"Bearer {key or api.key()}"})
         assert receive(socket)["type"] == "connection_ack"
         yield socket
@@ -45,7 +45,7 @@ def send(socket: ClientConnection, **message: Any) -> None:
     socket.send(json.dumps(message))
 
 
-def receive(socket: ClientConnection, timeout: float = 10) -> dict[str, Any]:
+def receive(socket: ClientConnection, timeout: float = 60) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(socket.recv(timeout))
     return answer
 
