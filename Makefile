@@ -1,6 +1,6 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench-batch bench-stream bench-anomaly lock clean
+.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly lock clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -31,6 +31,12 @@ lint: setup ## check style, types, imports and SQL
 	find db/sql -name '*.sql' -print0 | xargs -0 -r -n 1 $(BIN)/pgspot $(PGSPOT_OPTIONS) .ci/pgspot.sql
 	find migrations/versions -name '*.sql' ! -name '*.down.sql' -print0 | xargs -0 -r $(BIN)/squawk
 
+# Each of the five tests takes so long.
+FUZZ_SECONDS ?= 60
+fuzz-api: setup ## send random documents, requests and messages to the API for five minutes
+	TELESTREAM_FUZZ_SECONDS=$(FUZZ_SECONDS) TELESTREAM_FUZZ_SEED=$$(date +%s) \
+	  $(BIN)/pytest --timeout=0 -rP tests/graphql_api/test_api_fuzz.py
+
 bench-batch: setup ## measure the batch path against a bare \copy
 	$(BIN)/telestream bench batch
 
@@ -41,7 +47,7 @@ bench-anomaly: setup ## measure precision and recall of the anomaly detection
 	$(BIN)/telestream bench anomaly
 
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
 
 clean: ## remove .venv, built pages and caches; the stack's data stays

@@ -265,9 +265,8 @@ def _conditions(wanted: AnomalyFilter) -> list[sql.Composable]:
         found.append(sql.SQL("a.region_code = {}").format(region))
     for operator, name, at in ((">=", "from", wanted.from_), ("<", "to", wanted.to)):
         if at is not None:
-            if at.tzinfo is None:
-                raise ArgumentProblem(f"filter.{name}", "the time has no offset", allowed=["2026-03-01T00:00:00Z"])
-            found.append(sql.SQL("a.started_at {} {}").format(sql.SQL(operator), sql.Literal(at)))
+            wanted_at = sql.Literal(arguments.instant(f"filter.{name}", at))
+            found.append(sql.SQL("a.started_at {} {}").format(sql.SQL(operator), wanted_at))
     if wanted.open_only:
         found.append(sql.SQL("a.is_open"))
     if wanted.unacknowledged_only:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from zoneinfo import ZoneInfo
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 from telestream.channels import cache_url
 from telestream.db import migrate
 from telestream.db.connection import database_url
+from telestream.graphql import tracing
 from telestream.graphql.audit import AuditLog
 from telestream.graphql.authenticate import Authenticator
 from telestream.graphql.bulk import Bulk
@@ -46,6 +47,7 @@ from telestream.graphql.websocket import SubscriptionEndpoint
 from telestream.settings import settings
 
 _NOTE_SECONDS = 60.0
+_AGAIN_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -91,9 +93,10 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self, _: Starlette) -> AsyncIterator[None]:
         """Connect, run what runs beside the requests, and write down what waits at the end."""
+        tracing.start()
         await self.database.open()
         self.hub.start()
-        tasks = [asyncio.create_task(run()) for run in (self.cache.run, self.audit.run, self._note_used)]
+        tasks = [asyncio.create_task(_for_ever(run)) for run in (self.cache.run, self.audit.run, self._note_used)]
         try:
             yield
         finally:
@@ -103,10 +106,11 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
             try:
                 await self.audit.flush()
-            except Problem:
+            except Exception:
                 _log.error("%s rows of the access log are lost: the database does not answer", self.audit.waiting)
             await self.database.close()
             await self.redis.close()
+            await asyncio.to_thread(tracing.stop)
 
     async def _note_used(self) -> None:
         while True:
@@ -124,10 +128,13 @@ class Service:
         try:
             rows = await self.database.own(sql.SQL("SELECT version_num FROM public.alembic_version"), scalar_row)
             found["database"] = "ok" if rows == [migrate.head()] else "at another revision"
+            if self.database.has_replica:
+                await self.database.own_of_replica(sql.SQL("SELECT true"), scalar_row)
+                found["replica"] = "ok"
         except Problem as exc:
-            found["database"] = str(exc)
+            found["replica" if "database" in found else "database"] = str(exc)
         found["cache"] = "ok" if await self.redis.ping() else "away: answers are not cached, nothing is live"
-        ready = found["database"] == "ok"
+        ready = found["database"] == found.get("replica", "ok") == "ok"
         return JSONResponse({"status": "ok" if ready else "not ready", **found}, 200 if ready else 503)
 
     async def metrics(self, _: Request) -> Response:
@@ -136,6 +143,16 @@ class Service:
         self.telemetry.audit_waiting.set(self.audit.waiting)
         self.telemetry.redis_up.set(self.redis.available)
         return Response(self.telemetry.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _for_ever(run: Callable[[], Awaitable[None]]) -> None:
+    """Run what never ends; a defect in it is logged and does not end it either."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            _log.exception("what runs beside the requests failed and goes on")
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def create_app() -> Starlette:
@@ -173,7 +190,7 @@ def create_app() -> Starlette:
     ]
     app = Starlette(
         routes=[
-            Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+            Route("/graphql", graphql, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
             WebSocketRoute("/graphql", live),
             Route("/export/{series}", export),
             *pages.routes(),

@@ -51,7 +51,7 @@ def text(argument: str, value: str, longest: int = 200) -> str:
     Raises:
         ArgumentProblem: it is too long or holds a NUL.
     """
-    if len(value) > longest or "\0" in value:
+    if len(value) > longest or not _is_text(value):
         raise ArgumentProblem(argument, "the text cannot be used", allowed=[f"up to {longest} characters without NUL"])
     return value
 
@@ -67,24 +67,33 @@ def number(argument: str, value: str) -> int:
     return int(value)
 
 
+def instant(argument: str, at: datetime) -> datetime:
+    """Return a time as UTC.
+
+    Raises:
+        ArgumentProblem: it has no offset, or lies outside 2000 to 2100.
+    """
+    if at.tzinfo is None:
+        raise ArgumentProblem(argument, "the time has no offset", allowed=["2026-03-01T00:00:00Z"])
+    if not _EARLIEST <= at <= _LATEST:
+        raise ArgumentProblem(argument, "the time is out of bounds", allowed=["2000 to 2100"])
+    return at.astimezone(UTC)
+
+
 def time_range(start: datetime, end: datetime, longest: timedelta) -> tuple[datetime, datetime]:
     """Return a range as UTC times.
 
     Raises:
         ArgumentProblem: a time has no offset or lies outside 2000 to 2100, or the range is empty or too long.
     """
-    for argument, at in (("from", start), ("to", end)):
-        if at.tzinfo is None:
-            raise ArgumentProblem(argument, "the time has no offset", allowed=["2026-03-01T00:00:00Z"])
-        if not _EARLIEST <= at <= _LATEST:
-            raise ArgumentProblem(argument, "the time is out of bounds", allowed=["2000 to 2100"])
+    start, end = instant("from", start), instant("to", end)
     if start >= end:
         raise ArgumentProblem("to", "the range is empty: it ends before it begins")
     if end - start > longest:
         raise ArgumentProblem(
             "to", "the range is too long", allowed=[f"up to {longest.total_seconds() / 86400:g} days"]
         )
-    return start.astimezone(UTC), end.astimezone(UTC)
+    return start, end
 
 
 def zone(name: str, argument: str = "timeZone") -> zoneinfo.ZoneInfo:
@@ -93,9 +102,24 @@ def zone(name: str, argument: str = "timeZone") -> zoneinfo.ZoneInfo:
     Raises:
         ArgumentProblem: there is none of this name.
     """
-    if name not in zoneinfo.available_timezones():
+    # The zone of this machine is none that a client could mean.
+    if name not in zoneinfo.available_timezones() or name == "localtime":
         raise ArgumentProblem(argument, "there is no such time zone", allowed=["IANA names such as Europe/London"])
     return zoneinfo.ZoneInfo(name)
+
+
+def zone_unknown_to_database(argument: str = "timeZone") -> ArgumentProblem:
+    """Return what to raise for a zone that Python knows: Debian's PostgreSQL has no names that others have replaced."""
+    return ArgumentProblem(
+        argument,
+        "the database does not know this time zone",
+        allowed=["current IANA names: Asia/Kolkata, not Asia/Calcutta"],
+    )
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether PostgreSQL can hold it: no NUL, no half of a surrogate pair."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def encode_cursor(*parts: Any) -> str:
@@ -116,7 +140,7 @@ def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
     if not isinstance(parts, list) or len(parts) != len(kinds):
         raise foreign_cursor()
     for part, kind in zip(parts, kinds, strict=True):
-        if not isinstance(part, kind) or isinstance(part, bool) or "\0" in str(part):
+        if not isinstance(part, kind) or isinstance(part, bool) or not _is_text(str(part)):
             raise foreign_cursor()
     return parts
 

@@ -11,12 +11,20 @@ from psycopg.rows import class_row
 
 from telestream.graphql import keys
 from telestream.graphql.principal import Principal, Scope
-from telestream.graphql.problems import ExpiredProblem, UnauthenticatedProblem
+from telestream.graphql.problems import (
+    DatabaseProblem,
+    ExpiredProblem,
+    OverloadedProblem,
+    TimeoutProblem,
+    UnauthenticatedProblem,
+)
 from telestream.graphql.reading import Database
 from telestream.graphql.tokens import Tokens
 
 # How long a revoked key may still be accepted.
 KEEP_SECONDS = 5.0
+# How long a key is good without being looked up again while the database does not answer: as long as answers are kept.
+AWAY_SECONDS = 300.0
 _MOST_KEYS = 10_000
 _USED_SECONDS = 60.0
 _HINT = "Send `Authorization: Bearer <key or token>`; `telestream api key create` makes a key."
@@ -29,7 +37,8 @@ class Authenticator:
         self._database = database
         self._tokens = tokens
         self._clock = clock
-        self._rows: OrderedDict[str, tuple[float, keys.KeyRow | None]] = OrderedDict()
+        # Key id: when the database was asked last, when it answered last, and what.
+        self._rows: OrderedDict[str, tuple[float, float, keys.KeyRow | None]] = OrderedDict()
         self._noted: dict[str, float] = {}
 
     async def principal(self, headers: Mapping[str, str]) -> Principal:
@@ -83,14 +92,24 @@ class Authenticator:
 
     async def _row(self, key_id: str) -> keys.KeyRow | None:
         known = self._rows.get(key_id)
-        if known is not None and self._clock() - known[0] < KEEP_SECONDS:
-            return known[1]
-        found = await self._database.own(
-            sql.SQL("SELECT {} FROM api.key WHERE key_id = {}").format(sql.SQL(keys.COLUMNS), sql.Literal(key_id)),
-            class_row(keys.KeyRow),
-        )
+        now = self._clock()
+        if known is not None:
+            if now - known[0] < KEEP_SECONDS:
+                return known[2]
+            # One asks; the others go on with what is known.
+            self._rows[key_id] = (now, *known[1:])
+        try:
+            found = await self._database.own(
+                sql.SQL("SELECT {} FROM api.key WHERE key_id = {}").format(sql.SQL(keys.COLUMNS), sql.Literal(key_id)),
+                class_row(keys.KeyRow),
+            )
+        except (DatabaseProblem, OverloadedProblem, TimeoutProblem):
+            if known is None or known[2] is None or now - known[1] > AWAY_SECONDS:
+                self._rows.pop(key_id, None)
+                raise
+            return known[2]
         row = found[0] if found else None
-        self._rows[key_id] = (self._clock(), row)
+        self._rows[key_id] = (now, now, row)
         self._rows.move_to_end(key_id)
         while len(self._rows) > _MOST_KEYS:
             self._rows.popitem(last=False)

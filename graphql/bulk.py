@@ -16,6 +16,7 @@ from adbc_driver_postgresql import StatementOptions
 from adbc_driver_postgresql import dbapi as postgresql
 from psycopg import sql
 
+from telestream.graphql import arguments
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import DatabaseProblem, ForbiddenProblem, TimeoutProblem
 from telestream.graphql.reading import Statement
@@ -156,5 +157,7 @@ def _refusals() -> Iterator[None]:
             ) from exc
         if state == "57014" or "statement timeout" in str(exc):
             raise TimeoutProblem from exc
+        if state == "22023" or ("time zone" in str(exc) and "not recognized" in str(exc)):
+            raise arguments.zone_unknown_to_database() from exc
         _log.warning("an export failed: %s", state or type(exc).__name__)
         raise DatabaseProblem from exc

@@ -336,6 +336,6 @@ def _cdr(row: dict[str, Any]) -> Cdr:
 def _cursor(after: str) -> tuple[datetime, uuid.UUID]:
     at, cdr_id = arguments.decode_cursor(after, str, str)
     try:
-        return datetime.fromisoformat(at), uuid.UUID(cdr_id)
+        return arguments.instant("after", datetime.fromisoformat(at)), uuid.UUID(cdr_id)
     except ValueError as exc:
         raise arguments.foreign_cursor() from exc

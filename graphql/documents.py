@@ -32,6 +32,8 @@ from telestream.graphql import limits
 from telestream.graphql.problems import TokensProblem
 
 MAX_TOKENS = 2_000
+# More than so many tokens fill; the parser reads a comment letter by letter.
+MAX_CHARACTERS = 50_000
 _MOST_DOCUMENTS = 1_000
 _MOST_ERRORS = 10
 
@@ -96,6 +98,8 @@ class Documents:
         return limits.check(self._schema, document.node, variables, introspection=not self._production)
 
     def _prepare(self, text: str, variables: Mapping[str, Any]) -> Document:
+        if len(text) > MAX_CHARACTERS:
+            raise TokensProblem(f"the document has more than {MAX_CHARACTERS:,} characters")
         try:
             node = parse(text, max_lexical_tokens=MAX_TOKENS, max_comments=MAX_TOKENS)
         except GraphQLError as exc:

@@ -150,10 +150,7 @@ class Engine:
     def failure(self, request_id: str) -> Answer:
         """Return the answer for an exception that nobody expected, and log it."""
         _log.exception("request %s failed", request_id)
-        problem = InternalProblem(
-            "the service failed", hint=f"Report the request id {request_id}.", requestId=request_id
-        )
-        return self.refusal(problem, request_id)
+        return self.refusal(InternalProblem.masked(request_id), request_id)
 
     async def events(
         self, request: GraphQLRequest, principal: Principal, request_id: str
@@ -265,6 +262,9 @@ class Engine:
             else None
         )
         entry = await (self._services.cache.get(key, seconds, compute) if key else compute())
+        if not result and not entry.keep:
+            # The one that computed it met an error: it is that one's, so this one tries for itself.
+            entry = await compute()
         self._audit.add(
             principal,
             operation.name or "",
@@ -272,12 +272,7 @@ class Engine:
             [Access(name, tuple(ids), rows) for name, ids, rows in entry.accesses],
             request_id,
         )
-        if result:
-            answer = result[0]
-        elif entry.keep:
-            answer = Answer(entry.body)
-        else:  # the one that computed it met an error: it is that one's, so this one tries for itself
-            answer = (await self._execute(request, prepared, principal, request_id))[0]
+        answer = result[0] if result else Answer(entry.body)
         return Answer(
             answer.body, answer.status, answer.is_request_error, answer.headers, answer.code, operation.name or "",
             min(seconds, 5) if prepared.by_hash and tags and answer.code == "ok" else None,
@@ -301,7 +296,9 @@ class Engine:
         if result.data is None and not any(error.path for error in result.errors or ()):
             return self._invalid(result.errors or [], request_id, VariablesProblem), context.accesses
         shown, code = self._shown(result, request_id)
-        return Answer(_encode(shown), code=code), context.accesses
+        problem = as_problem(result.errors[0]) if result.errors else None
+        headers = problem.headers if problem is not None else {}
+        return Answer(_encode(shown), code=code, headers=headers), context.accesses
 
     def _invalid(self, errors: list[GraphQLError], request_id: str, default: type[Problem]) -> Answer:
         shown = [self._with_choices(formatted(error, request_id, default), error) for error in errors]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -15,6 +16,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from telestream.graphql import tracing
 from telestream.graphql.authenticate import Authenticator
 from telestream.graphql.engine import Answer, Engine, GraphQLRequest
 from telestream.graphql.gate import Gate
@@ -22,6 +24,7 @@ from telestream.graphql.problems import (
     BadRequestProblem,
     BatchProblem,
     BodyProblem,
+    BodyTimeoutProblem,
     MediaTypeProblem,
     MethodProblem,
     NotAcceptableProblem,
@@ -32,8 +35,15 @@ from telestream.graphql.telemetry import Telemetry
 
 MAX_BODY = 256 * 1024
 MAX_URL = 16 * 1024
+# From the end of the headers to the end of the body.
+BODY_SECONDS = 10.0
 RESPONSE_JSON = "application/graphql-response+json"
 JSON = "application/json"
+# Deeper than any variable or extension; the encoder of JSON and the coercion of variables recurse.
+_MAX_JSON_DEPTH = 50
+_OPENERS, _CLOSERS = frozenset("[{"), frozenset("]}")
+# Half of a surrogate pair, which is no text: hashing and the database refuse it.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _log = logging.getLogger("telestream.graphql.access")
@@ -51,8 +61,20 @@ class GraphQLEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request."""
-        started = time.perf_counter()
         request_id = request_id_of(request.headers)
+        with tracing.request(request.method, request.headers) as span:
+            answer, response = await self._respond(request, request_id)
+            tracing.note(
+                span,
+                http__response__status_code=response.status_code,
+                graphql__operation__name=answer.operation,
+                telestream__code=answer.code,
+                telestream__request_id=request_id,
+            )
+        return response
+
+    async def _respond(self, request: Request, request_id: str) -> tuple[Answer, Response]:
+        started = time.perf_counter()
         headers = {"X-Request-Id": request_id, "Vary": "Accept, Authorization, X-API-Key"}
         media = RESPONSE_JSON
         who = ""
@@ -67,6 +89,8 @@ class GraphQLEndpoint:
             answer = await self._engine.answer(wanted, principal, request_id, only_queries=request.method == "GET")
         except Problem as exc:
             answer = self._engine.refusal(exc, request_id)
+        except Exception:
+            answer = self._engine.failure(request_id)
         response = _response(request, answer, media, headers)
         seconds = time.perf_counter() - started
         self._telemetry.seconds.observe(seconds)
@@ -80,7 +104,7 @@ class GraphQLEndpoint:
                 }
             },
         )  # fmt: skip
-        return response
+        return answer, response
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
@@ -127,7 +151,7 @@ def _of_url(request: Request) -> GraphQLRequest:
     for name in ("variables", "extensions"):
         text = parameters.get(name)
         if text:
-            decoded[name] = _json(text, name)
+            decoded[name] = read_json(text, name)
     return _request({"query": parameters.get("query"), "operationName": parameters.get("operationName")} | decoded)
 
 
@@ -136,25 +160,65 @@ async def _of_body(request: Request) -> GraphQLRequest:
     charset = next((part.partition("=")[2].strip('"') for part in parameters if part.startswith("charset=")), "utf-8")
     if media != JSON or charset not in {"utf-8", "utf8"}:
         raise MediaTypeProblem("the body must be JSON", hint=f"Send Content-Type: {JSON}.")
+    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise MediaTypeProblem("the body must not be compressed", hint="Leave out Content-Encoding.")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MAX_BODY:
         raise BodyProblem(f"the body is larger than {MAX_BODY:,} bytes", headers={"Connection": "close"})
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                raise BodyProblem(f"the body is larger than {MAX_BODY:,} bytes", headers={"Connection": "close"})
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise BodyProblem(f"the body is larger than {MAX_BODY:,} bytes", headers={"Connection": "close"})
     except ClientDisconnect as exc:
         raise BadRequestProblem("the client went away") from exc
-    return _request(_json(bytes(body), "body"))
-
-
-def _json(text: str | bytes, name: str) -> Any:
+    except TimeoutError as exc:
+        raise BodyTimeoutProblem(
+            f"the body was not there after {BODY_SECONDS:.0f} seconds", headers={"Connection": "close"}
+        ) from exc
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        text = body.decode()
+    except UnicodeDecodeError as exc:
+        raise BadRequestProblem("body: it is not in UTF-8") from exc
+    return _request(read_json(text, "body"))
+
+
+def read_json(text: str, name: str) -> Any:
+    """Return what a client wrote as JSON.
+
+    Raises:
+        BadRequestProblem: it is no JSON, is nested too deeply, or holds what is no text.
+    """
+    if text.count("[") + text.count("{") > _MAX_JSON_DEPTH and _is_deep(text):
+        raise BadRequestProblem(f"{name}: it is nested more than {_MAX_JSON_DEPTH} deep")
+    try:
+        value = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except ValueError as exc:
         raise BadRequestProblem(f"{name}: it is no JSON") from exc
+    return value
+
+
+def _is_deep(text: str) -> bool:
+    """Tell whether JSON is nested too deeply; brackets within strings do not count."""
+    depth = 0
+    in_string = escaped = False
+    for letter in text:
+        if in_string:
+            in_string = escaped or letter != '"'
+            escaped = letter == "\\" and not escaped
+        elif letter == '"':
+            in_string = True
+        elif letter in _OPENERS:
+            depth += 1
+            if depth > _MAX_JSON_DEPTH:
+                return True
+        elif letter in _CLOSERS:
+            depth -= 1
+    return False
 
 
 def parse_request(value: Any) -> GraphQLRequest:

@@ -183,7 +183,8 @@ class _Walk:
                 continue
             value: Any = default
             if isinstance(given.value, IntValueNode):
-                value = int(given.value.value)
+                # Longer than any size; Python refuses to read a number of some thousand digits.
+                value = int(given.value.value[:18])
             elif isinstance(given.value, VariableNode):
                 value = self._variables.get(given.value.name.value, default)
             return max(1, value) if isinstance(value, int) else default

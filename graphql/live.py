@@ -22,6 +22,11 @@ QUEUE_LENGTH = 256
 _RETRY_SECONDS = 1.0
 _READ_SECONDS = 5.0
 
+_FIELDS = (
+    "alert_id", "anomaly_id", "status", "severity", "kpi", "cell_id", "started_at", "value", "baseline", "z_score",
+    "message", "raised_at",
+)  # fmt: skip
+
 _log = logging.getLogger(__name__)
 
 
@@ -29,7 +34,12 @@ class Alert(dict[str, Any]):
     """A notice of an alert; `rendered` has what subscribers of the same query have been sent for it."""
 
     def __init__(self, payload: dict[str, Any]) -> None:
-        super().__init__(payload)
+        """Take the notice.
+
+        Raises:
+            KeyError: it lacks a field that subscribers may ask for.
+        """
+        super().__init__({name: payload[name] for name in _FIELDS} | payload)
         self.rendered: dict[Any, Any] = {}
 
 
@@ -172,12 +182,15 @@ class Hub:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _take(self, channel: str, data: bytes) -> None:
+        try:
+            await self._hand_on(channel, data)
+        except (ValueError, TypeError, KeyError) as exc:
+            # One that wrote nonsense must not end what is live for all.
+            _log.warning("what was told on %s cannot be read: %s", channel, type(exc).__name__)
+
+    async def _hand_on(self, channel: str, data: bytes) -> None:
         if channel == channels.ALERTS:
-            try:
-                alert = Alert(json.loads(data))
-            except (ValueError, TypeError):
-                _log.warning("a notice of an alert cannot be read")
-                return
+            alert = Alert(json.loads(data))
             for subscriber in list(self._alerts):
                 subscriber.put(alert)
         elif self._cells:

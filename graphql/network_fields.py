@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import strawberry
-from psycopg import sql
+from psycopg import errors, sql
 from strawberry import argument
 
 from telestream.graphql import arguments, selections, series
@@ -272,7 +272,11 @@ async def series_set(
     times: list[datetime] = []
     columns: dict[str, dict[str, Column]] = {}
     for part in selection.parts:
-        head, *rows = await context.read(series.statement(part, wanted, context.services.zone, selection.key))
+        statement = series.statement(part, wanted, context.services.zone, selection.key)
+        try:
+            head, *rows = await context.read(statement)
+        except errors.InvalidParameterValue as exc:
+            raise arguments.zone_unknown_to_database() from exc
         times = [at.astimezone(zone) for at in head["times"]]
         if len(rows) > series.MOST_SERIES:
             raise ArgumentProblem(

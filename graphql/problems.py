@@ -1,4 +1,4 @@
-"""The refusals of the API: one class is one code, listed in docs/api.md, and a test holds both together."""
+"""The refusals of the API: one class is one code, listed in docs/errors.md, and a test holds both together."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ class InternalProblem(Problem):
 
     code = "INTERNAL"
     status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @classmethod
+    def masked(cls, request_id: str) -> InternalProblem:
+        """Return what a client is told; the log has the rest."""
+        return cls("the service failed", hint=f"Report the request id {request_id}.", requestId=request_id)
 
 
 class BadRequestProblem(Problem):
@@ -119,6 +124,13 @@ class BodyProblem(Problem):
 
     code = "BODY_TOO_LARGE"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class BodyTimeoutProblem(Problem):
+    """The body does not come."""
+
+    code = "BODY_TIMEOUT"
+    status = HTTPStatus.REQUEST_TIMEOUT
 
 
 class TokensProblem(Problem):
@@ -276,8 +288,8 @@ def formatted(error: GraphQLError | Problem, request_id: str, default: type[Prob
     if as_problem(error) is not None:
         return dict(error.formatted)
     if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
-        masked = InternalProblem("the service failed", hint=f"Report the request id {request_id}.")
-        shown: dict[str, Any] = {"message": str(masked), "extensions": masked.extensions | {"requestId": request_id}}
+        masked = InternalProblem.masked(request_id)
+        shown: dict[str, Any] = {"message": str(masked), "extensions": masked.extensions}
         if error.path:
             shown["path"] = error.path
         return shown

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import os
+import select
+import socket
+from collections import Counter
 from typing import Any, TypeVar
 
 import psycopg
@@ -11,6 +16,7 @@ from psycopg import AsyncConnection, errors, pq, sql
 from psycopg.rows import BaseRowFactory, dict_row, tuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
+from telestream.graphql import tracing
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import DatabaseProblem, ForbiddenProblem, OverloadedProblem, TimeoutProblem
 
@@ -18,6 +24,8 @@ GATEWAY_ROLE = "telestream_gateway"
 STATEMENT_SECONDS = 5.0
 # A request that waits longer than this for a connection is told to come again.
 _WAIT_SECONDS = 1.0
+# How much later than the server we end a statement ourselves: it may be frozen, or the network may be gone.
+_PATIENCE_SECONDS = 2.0
 # Statements before and after the caller's own in a transaction.
 _BEFORE = 3
 
@@ -43,12 +51,18 @@ class Database:
             size: connections at most, in each pool.
             seconds: a statement that takes longer is ended by the server.
         """
-        self._primary = _pool(url, size)
-        self._replica = _pool(replica_url, size) if replica_url else self._primary
         self._timeout = sql.Literal(f"{seconds * 1000:.0f}ms")
+        self._patience = seconds + _PATIENCE_SECONDS
+        self._primary = self._pool(url, size)
+        self._replica = self._pool(replica_url, size) if replica_url else self._primary
         # How many statements were sent, those of the transaction not counted.
         self.statements = 0
-        self._running = 0
+        self._running: Counter[Pool] = Counter()
+
+    @property
+    def has_replica(self) -> bool:
+        """Whether reads go to another server than writes."""
+        return self._replica is not self._primary
 
     async def open(self) -> None:
         """Begin to connect; does not wait for the server, which may come later."""
@@ -83,9 +97,46 @@ class Database:
         """Return the rows of one statement of the API itself, as the gateway; raises as `read`."""
         return await self._run(self._primary, statement, 0, row_factory)
 
+    async def own_of_replica(self, statement: Statement, row_factory: BaseRowFactory[Row]) -> list[Row]:
+        """Return the same from where callers read, which may lag behind; raises as `read`."""
+        return await self._run(self._replica, statement, 0, row_factory)
+
     async def write(self, statement: Statement) -> None:
         """Run one statement of the API itself that returns nothing; raises as `read`."""
         await self._run(self._primary, statement, 0, tuple_row, tries=0)
+
+    def _pool(self, url: str, size: int) -> Pool:
+        return AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=size,
+            # More would wait than can be served in the time anybody waits.
+            max_waiting=size * 20,
+            open=False,
+            timeout=_WAIT_SECONDS,
+            # A lost server is looked for again without end, at most this many seconds apart.
+            reconnect_timeout=10.0,
+            configure=self._configure,
+            name="api",
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,
+                "connect_timeout": 3,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 4,
+                "tcp_user_timeout": 10_000,
+                "application_name": "telestream api",
+            },
+        )
+
+    async def _configure(self, connection: AsyncConnection[Any]) -> None:
+        await connection.execute(
+            sql.SQL(
+                "SET ROLE {}; SET plan_cache_mode = force_custom_plan; SET timezone = 'UTC'; SET jit = off;"
+                " SET statement_timeout = {}"
+            ).format(sql.Identifier(GATEWAY_ROLE), self._timeout)
+        )
 
     def _as(self, principal: Principal, statement: Statement, begin: str) -> Statement:
         return sql.SQL("{}; SET LOCAL ROLE {}; SET LOCAL statement_timeout = {}; {}; COMMIT").format(
@@ -96,16 +147,24 @@ class Database:
         self, pool: Pool, statement: Statement, before: int, row_factory: BaseRowFactory[Row], tries: int = 1
     ) -> list[Row]:
         self.statements += 1
+        was_cut: list[bool] = []
         try:
-            async with pool.connection(_WAIT_SECONDS) as connection:
-                self._running += 1
-                try:
-                    return await _execute(connection, statement, before, row_factory)
-                finally:
-                    self._running -= 1
+            while True:
+                async with pool.connection(_WAIT_SECONDS) as connection:
+                    if _has_died(connection):
+                        await connection.close()
+                        continue
+                    self._running[pool] += 1
+                    timer = asyncio.get_running_loop().call_later(self._patience, _cut, connection, was_cut)
+                    try:
+                        with tracing.statement(statement):
+                            return await _execute(connection, statement, before, row_factory)
+                    finally:
+                        timer.cancel()
+                        self._running[pool] -= 1
         except (PoolTimeout, TooManyRequests) as exc:
             # Nobody has a connection and still there is none: the server is gone.
-            if self._running:
+            if self._running[pool]:
                 raise OverloadedProblem("all connections to the database are busy") from exc
             raise DatabaseProblem from exc
         except errors.InsufficientPrivilege as exc:
@@ -115,9 +174,7 @@ class Database:
         except (errors.QueryCanceled, errors.LockNotAvailable) as exc:
             raise TimeoutProblem from exc
         except (errors.OperationalError, errors.InterfaceError) as exc:
-            if tries:  # a connection that died while nobody used it, for one that is tested
-                with contextlib.suppress(psycopg.Error):
-                    await pool.check()
+            if tries and not was_cut:  # the server went away just now, and may be back
                 return await self._run(pool, statement, before, row_factory, tries - 1)
             _log.warning("the database does not answer: %s", type(exc).__name__)
             raise DatabaseProblem from exc
@@ -138,35 +195,15 @@ async def _execute(
                 await connection.rollback()
 
 
-async def _configure(connection: AsyncConnection[Any]) -> None:
-    await connection.execute(
-        sql.SQL("SET ROLE {}; SET plan_cache_mode = force_custom_plan; SET timezone = 'UTC'; SET jit = off").format(
-            sql.Identifier(GATEWAY_ROLE)
-        )
-    )
+def _has_died(connection: AsyncConnection[Any]) -> bool:
+    """Tell whether the server has ended a connection that nobody used: something is there to be read, its end."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
-def _pool(url: str, size: int) -> Pool:
-    return AsyncConnectionPool(
-        url,
-        min_size=1,
-        max_size=size,
-        # More would wait than can be served in the time anybody waits.
-        max_waiting=size * 20,
-        open=False,
-        timeout=_WAIT_SECONDS,
-        # A lost server is looked for again without end, at most this many seconds apart.
-        reconnect_timeout=10.0,
-        configure=_configure,
-        name="api",
-        kwargs={
-            "autocommit": True,
-            "prepare_threshold": None,
-            "connect_timeout": 3,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 4,
-            "tcp_user_timeout": 10_000,
-            "application_name": "telestream api",
-        },
-    )
+def _cut(connection: AsyncConnection[Any], was_cut: list[bool]) -> None:
+    """Break a connection whose server does not answer, whoever waits for it."""
+    was_cut.append(True)
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as one:
+        one.shutdown(socket.SHUT_RDWR)

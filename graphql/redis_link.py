@@ -34,13 +34,16 @@ class RedisLink:
             UsageError: the URL is not one of Redis.
         """
         try:
-            self._client = redis.asyncio.Redis.from_url(
+            # Who finds all connections taken waits for one: that many callers at once are no failure of the server.
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
                 url,
+                max_connections=_CONNECTIONS,
+                timeout=_TIMEOUT_SECONDS,
                 socket_timeout=_TIMEOUT_SECONDS,
                 socket_connect_timeout=_TIMEOUT_SECONDS,
-                max_connections=_CONNECTIONS,
                 retry=Retry(NoBackoff(), 0),
             )
+            self._client = redis.asyncio.Redis.from_pool(pool)
         except ValueError as exc:
             raise UsageError(
                 "the URL of the cache cannot be used", hint="It is of the form redis://host:port."

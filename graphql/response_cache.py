@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,10 @@ from telestream.graphql.telemetry import Telemetry
 
 REFRESH_SECONDS = 1.0
 _LARGEST_BYTES = 1 << 20
-# Who finds that another process is computing the same waits for it in steps, then computes it too.
+# Who finds that another process is computing the same looks for it in steps, then computes it too.
 _LOCK_MS = 3_000
 _STEP_SECONDS = 0.025
-_STEPS = 40
+_LONGEST_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,10 @@ class Entry:
     body: bytes
     accesses: list[list[Any]]
     keep: bool = True
+
+
+class _AbandonedError(Exception):
+    """The caller that computed an answer has gone away; those who waited for it must see for themselves."""
 
 
 class ResponseCache:
@@ -58,7 +63,10 @@ class ResponseCache:
     async def refresh(self) -> None:
         """Learn the versions of Gold and what was invalidated; when the database is away the last ones stay."""
         try:
-            rows = await self._database.own(sql.SQL("SELECT v.tag, v.version FROM api.gold_version() AS v"), tuple_row)
+            # Of the replica where there is one: an answer must not be kept under a version that it does not have.
+            rows = await self._database.own_of_replica(
+                sql.SQL("SELECT v.tag, v.version FROM api.gold_version() AS v"), tuple_row
+            )
         except Problem:
             return
         self._versions = {str(tag): str(version) for tag, version in rows}
@@ -103,7 +111,10 @@ class ResponseCache:
         flight = self._flights.get(key)
         if flight is not None:
             self._telemetry.cache_hits.inc()
-            return await asyncio.shield(flight)
+            try:
+                return await asyncio.shield(flight)
+            except _AbandonedError:
+                return await self.get(key, seconds, compute)
         self._telemetry.cache_misses.inc()
         flight = asyncio.get_running_loop().create_future()
         self._flights[key] = flight
@@ -112,7 +123,7 @@ class ResponseCache:
             flight.set_result(entry)
             return entry
         except BaseException as exc:
-            flight.set_exception(exc if isinstance(exc, Exception) else RuntimeError("the request was cancelled"))
+            flight.set_exception(exc if isinstance(exc, Exception) else _AbandonedError())
             # Nobody may be waiting: the exception counts as seen.
             flight.exception()
             raise
@@ -123,7 +134,8 @@ class ResponseCache:
         lock = f"{key}:lock"
         first = await self._redis.run(lambda client: client.set(lock, b"1", nx=True, px=_LOCK_MS))
         if not first and self._redis.available:
-            for _ in range(_STEPS):
+            deadline = time.monotonic() + _LONGEST_SECONDS
+            while time.monotonic() < deadline:
                 await asyncio.sleep(_STEP_SECONDS)
                 found = await self._load(key)
                 if found is not None:

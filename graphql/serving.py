@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from telestream.errors import TransientError
 from telestream.graphql.app import create_app
+from telestream.graphql.connection_guard import GuardedProtocol
 
 # How long running requests may take to end after a signal.
 _GRACE_SECONDS = 10
@@ -71,7 +72,7 @@ def config(factory: str = "telestream.graphql.app:create_app", **options: Any) -
         log_config=LOGGING,
         access_log=False,
         loop="uvloop",
-        http="httptools",
+        http=GuardedProtocol,
         ws="websockets-sansio",
         ws_max_size=256 * 1024,
         ws_ping_interval=20.0,

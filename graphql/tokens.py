@@ -21,6 +21,8 @@ LEEWAY_SECONDS = 30
 _REFETCH_SECONDS = 10.0
 _KEEP_SECONDS = 600.0
 _SECRET_BYTES = 32
+_LONGEST = 8_192
+_LONGEST_SUBJECT = 200
 
 
 def fetch_json(url: str) -> Any:
@@ -108,17 +110,21 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError as exc:
             raise ExpiredProblem("the token has expired", hint="Get a new one from your identity provider.") from exc
-        except jwt.PyJWTError as exc:
+        except (jwt.PyJWTError, RecursionError, OverflowError) as exc:
             raise UnauthenticatedProblem("the token is not accepted", hint=_reason(exc)) from exc
         return _as_principal(claims)
 
     async def _key(self, token: str) -> tuple[Any, list[str]]:
         """Return the key of a token and the algorithms that go with it; the token does not choose between them."""
+        if len(token) > _LONGEST:
+            raise UnauthenticatedProblem("the credential is neither a key nor a token")
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError as exc:
+        except (jwt.PyJWTError, RecursionError) as exc:
             raise UnauthenticatedProblem("the credential is neither a key nor a token") from exc
-        if self._key_set is not None and header.get("alg") in {"RS256", "ES256"} and isinstance(header.get("kid"), str):
+        # Equal and not among: a hostile one is a list.
+        asymmetric = any(header.get("alg") == name for name in ("RS256", "ES256"))
+        if self._key_set is not None and asymmetric and isinstance(header.get("kid"), str):
             found = await self._key_set.key(header["kid"])
             # A key goes with one algorithm: the token does not choose another.
             if found is None or found.algorithm_name != header["alg"]:
@@ -129,7 +135,7 @@ class Tokens:
         raise UnauthenticatedProblem("the token is signed in a way that is not accepted")
 
 
-def _reason(exc: jwt.PyJWTError) -> str:
+def _reason(exc: Exception) -> str:
     match exc:
         case jwt.InvalidAudienceError():
             return "Its audience is another one."
@@ -143,6 +149,10 @@ def _reason(exc: jwt.PyJWTError) -> str:
 
 
 def _as_principal(claims: dict[str, Any]) -> Principal:
+    subject = claims["sub"]
+    # It goes to the access log and into the name of a counter.
+    if not subject.isprintable() or not 1 <= len(subject) <= _LONGEST_SUBJECT:
+        raise UnauthenticatedProblem("the token names a subject that cannot be used")
     role = claims.get("telestream_role", "analyst")
     if role not in ROLES:
         raise UnauthenticatedProblem("the token names a role that does not exist", hint=f"Roles: {', '.join(ROLES)}.")
@@ -152,4 +162,4 @@ def _as_principal(claims: dict[str, Any]) -> Principal:
     rate = claims.get("telestream_rate", DEFAULT_RATE)
     if not isinstance(rate, int) or rate < 1:
         rate = DEFAULT_RATE
-    return Principal(f"jwt:{claims['sub']}", role, frozenset(scopes), rate, float(claims["exp"]))
+    return Principal(f"jwt:{subject}", role, frozenset(scopes), rate, float(claims["exp"]))

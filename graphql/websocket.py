@@ -15,9 +15,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from telestream.graphql.authenticate import Authenticator
 from telestream.graphql.documents import InvalidDocumentError
 from telestream.graphql.engine import Engine
-from telestream.graphql.http import parse_request
+from telestream.graphql.http import parse_request, read_json
 from telestream.graphql.principal import Principal
-from telestream.graphql.problems import InternalProblem, OverloadedProblem, Problem, ValidationProblem, formatted
+from telestream.graphql.problems import (
+    BadRequestProblem,
+    InternalProblem,
+    OverloadedProblem,
+    Problem,
+    RateProblem,
+    ValidationProblem,
+    formatted,
+)
 from telestream.graphql.rate import RateLimiter
 from telestream.graphql.telemetry import Telemetry
 
@@ -25,6 +33,7 @@ PROTOCOL = "graphql-transport-ws"
 MAX_SOCKETS = 2_000
 MAX_OPERATIONS = 20
 _INIT_SECONDS = 10.0
+_AGAIN_SECONDS = 0.2
 # How often a caller is looked at again: a key that was revoked, a token that has expired.
 _CHECK_SECONDS = 15.0
 
@@ -41,7 +50,7 @@ class SubscriptionEndpoint:
         self._authenticator = authenticator
         self._limiter = limiter
         self._telemetry = telemetry
-        self._sockets = 0
+        self._connections: dict[_Connection, None] = {}
 
     async def __call__(self, socket: WebSocket) -> None:
         """Serve a connection to its end."""
@@ -50,16 +59,22 @@ class SubscriptionEndpoint:
             await socket.close(4406, "Subprotocol not acceptable")
             return
         await socket.accept(PROTOCOL)
-        if self._sockets >= MAX_SOCKETS:
-            await socket.close(1013, "Try again later")
-            return
-        self._sockets += 1
-        self._telemetry.sockets.set(self._sockets)
+        if len(self._connections) >= MAX_SOCKETS:
+            # Who has not said who they are makes room: nobody takes all sockets without a key.
+            idle = next((one for one in self._connections if one.is_unknown), None)
+            if idle is None:
+                await socket.close(1013, "Try again later")
+                return
+            del self._connections[idle]
+            await idle.close(4408, "Connection initialisation timeout")
+        connection = _Connection(socket, self._engine, self._authenticator, self._limiter, self._telemetry)
+        self._connections[connection] = None
+        self._telemetry.sockets.set(len(self._connections))
         try:
-            await _Connection(socket, self._engine, self._authenticator, self._limiter, self._telemetry).serve()
+            await connection.serve()
         finally:
-            self._sockets -= 1
-            self._telemetry.sockets.set(self._sockets)
+            self._connections.pop(connection, None)
+            self._telemetry.sockets.set(len(self._connections))
 
 
 class _ClosedError(Exception):
@@ -88,8 +103,15 @@ class _Connection:
         self._credential = ""
         self._principal: Principal | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        # Operations that the client has ended, with what ends them.
+        self._ending: dict[asyncio.Task[None], asyncio.Task[None]] = {}
         # Frames of one connection must not mix.
         self._lock = asyncio.Lock()
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it has not said who it is."""
+        return self._principal is None
 
     async def serve(self) -> None:
         """Serve until either side ends it."""
@@ -102,12 +124,9 @@ class _Connection:
         except WebSocketDisconnect:
             pass
         except _ClosedError as exc:
-            await self._close(exc.code, exc.reason)
+            await self.close(exc.code, exc.reason)
         finally:
-            tasks = [*self._tasks.values(), *([watcher] if watcher else [])]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end({*self._tasks.values(), *self._ending, *([watcher] if watcher else [])})
 
     async def _initialise(self) -> None:
         try:
@@ -136,7 +155,7 @@ class _Connection:
             except Problem as exc:
                 if exc.status >= 500:
                     continue  # the database is away; what was allowed goes on meanwhile
-                await self._close(4403, f"Forbidden: {exc.code}")
+                await self.close(4403, f"Forbidden: {exc.code}")
                 return
 
     async def _take(self, message: dict[str, Any]) -> None:
@@ -150,7 +169,8 @@ class _Connection:
             case "complete":
                 task = self._tasks.pop(str(message.get("id")), None)
                 if task is not None:
-                    task.cancel()
+                    self._ending[task] = asyncio.create_task(_end({task}))
+                    task.add_done_callback(self._ending.pop)
             case "connection_init":
                 raise _ClosedError(4429, "Too many initialisation requests")
             case _:
@@ -177,11 +197,11 @@ class _Connection:
             await self._error(operation_id, errors)
         except Problem as exc:
             await self._error(operation_id, [formatted(exc, request_id, ValidationProblem)])
-        except (WebSocketDisconnect, RuntimeError):
+        except WebSocketDisconnect:
             pass  # the other side is gone; the reader of the connection notices too
         except Exception:
             _log.exception("subscription %s failed", request_id)
-            problem = InternalProblem("the service failed", hint=f"Report the request id {request_id}.")
+            problem = InternalProblem.masked(request_id)
             await self._error(operation_id, [formatted(problem, request_id, ValidationProblem)])
         finally:
             self._telemetry.subscriptions.dec()
@@ -194,8 +214,6 @@ class _Connection:
             raise OverloadedProblem(f"a connection has {MAX_OPERATIONS} operations at most")
         verdict = await self._limiter.count(self._principal.name, self._principal.rate)
         if not verdict.allowed:
-            from telestream.graphql.problems import RateProblem
-
             raise RateProblem(f"more than {verdict.limit} requests a minute", hint=f"Wait {verdict.reset} seconds.")
         request = parse_request(payload)
         async with contextlib.aclosing(self._engine.events(request, self._principal, request_id)) as events:
@@ -205,14 +223,15 @@ class _Connection:
         await self._send({"id": operation_id, "type": "complete"})
 
     async def _error(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        with contextlib.suppress(WebSocketDisconnect):
             await self._send({"id": operation_id, "type": "error", "payload": errors})
 
     async def _receive(self) -> dict[str, Any]:
         try:
-            text = await self._socket.receive_text()
-            message = json.loads(text)
-        except (ValueError, KeyError, RecursionError):
+            message = read_json(await self._socket.receive_text(), "message")
+        except RuntimeError:  # Starlette's, after a frame could not be sent
+            raise WebSocketDisconnect(1006) from None
+        except (BadRequestProblem, KeyError):
             raise _ClosedError(4400, "Invalid message") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise _ClosedError(4400, "Invalid message")
@@ -223,12 +242,24 @@ class _Connection:
 
     async def _send_text(self, text: str) -> None:
         async with self._lock:
-            await self._socket.send_text(text)
+            try:
+                await self._socket.send_text(text)
+            except RuntimeError:
+                raise WebSocketDisconnect(1006) from None
 
-    async def _close(self, code: int, reason: str) -> None:
+    async def close(self, code: int, reason: str) -> None:
+        """End the connection."""
         if self._socket.application_state is WebSocketState.CONNECTED:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await self._socket.close(code, reason[:120])
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: `asyncio.wait_for`, which drivers use, may swallow a cancellation."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_AGAIN_SECONDS)
 
 
 def _credential(payload: Any, socket: WebSocket) -> str:

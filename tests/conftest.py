@@ -67,6 +67,26 @@ def stack() -> Iterator[StackState]:
     _remove_stack(_STACKS / str(os.getpid()))
 
 
+@pytest.fixture
+def own_server(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The embedded database server, which may be killed here; left running."""
+    if TEST_SERVER:
+        pytest.skip("the server that was given is not ours to kill")
+    request.getfixturevalue("stack")
+    yield
+    lifecycle.up()
+
+
+@pytest.fixture
+def own_cache(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The embedded cache, which may be killed here; left running."""
+    if TEST_REDIS:
+        pytest.skip("the cache that was given is not ours to kill")
+    request.getfixturevalue("stack")
+    yield
+    lifecycle.up()
+
+
 @pytest.fixture(scope="session")
 def superuser_url(request: pytest.FixtureRequest) -> str:
     """URL of the server the tests make their databases on: the one given, or the embedded one."""

@@ -409,10 +409,13 @@ def assert_exactly_once(url: str, stream: Stream, *truths: Manifest) -> None:
 
 
 class Proxy:
-    """Passes TCP connections on to a port of this machine, until it is cut."""
+    """Passes TCP connections on to a port of this machine, until it is cut; what the server sends may be delayed."""
 
     def __init__(self, target: int) -> None:
         self._target = target
+        # Seconds that each piece of an answer waits.
+        self.delay = 0.0
+        self._hurry = threading.Event()
         self._passes = True
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -426,11 +429,14 @@ class Proxy:
         """Break every connection; new ones are closed at once."""
         with self._lock:
             self._passes = False
+            self._hurry.set()
             for one in self._sockets:
                 _shut(one)
 
     def mend(self) -> None:
-        """Let connections through again."""
+        """Let connections through again, without delay."""
+        self.delay = 0.0
+        self._hurry.clear()
         self._passes = True
 
     def close(self) -> None:
@@ -440,6 +446,9 @@ class Proxy:
         self._listener.close()
         for thread in self._threads:
             thread.join()
+
+    def _wait(self) -> None:
+        self._hurry.wait(self.delay)
 
     def _accept(self) -> None:
         while True:
@@ -464,7 +473,7 @@ class Proxy:
                 if not self._passes:
                     return
                 self._sockets |= both
-            answers = threading.Thread(target=_pump, args=(server, client), name="proxy")
+            answers = threading.Thread(target=_pump, args=(server, client, self._wait), name="proxy")
             answers.start()
             _pump(client, server)
             answers.join()
@@ -472,9 +481,10 @@ class Proxy:
                 self._sockets -= both
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, wait: Callable[[], object] = lambda: None) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
+            wait()
             sink.sendall(data)
     _shut(source)
     _shut(sink)

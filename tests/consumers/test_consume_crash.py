@@ -59,16 +59,6 @@ def stream(broker: OwnBroker, redis_url: str, tmp_path: Path) -> Stream:
 
 
 @pytest.fixture
-def own_server(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The embedded database server, which may be killed here; left running."""
-    if os.environ.get("TELESTREAM_TEST_DATABASE_URL"):
-        pytest.skip("the server that was given is not ours to kill")
-    request.getfixturevalue("stack")
-    yield
-    lifecycle.up()
-
-
-@pytest.fixture
 def chance() -> random.Random:
     """Chance that can be repeated: TELESTREAM_TEST_SEED takes the number that a failed test printed."""
     seed = int(os.environ.get("TELESTREAM_TEST_SEED", random.SystemRandom().randrange(10**6)))

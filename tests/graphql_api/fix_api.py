@@ -21,6 +21,7 @@ from staging import cdr, event, refine, refine_events
 from telestream.graphql import keys, serving
 from telestream.graphql.app import Service
 from telestream.graphql.principal import READ_SCOPES, Scope
+from telestream.graphql.reading import Database, Statement
 from telestream.settings import settings
 
 POOL = urllib3.PoolManager(retries=False)
@@ -120,6 +121,25 @@ def serve(database: str, redis_url: str, **environment: str) -> Iterator[Api]:
 
 
 @pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that services of this process have sent since, as text."""
+    sent: list[str] = []
+    original = Database._run
+
+    async def noted(self: Database, pool: Any, statement: Statement, *arguments: Any, **more: Any) -> Any:
+        sent.append(statement.as_string(None))
+        return await original(self, pool, statement, *arguments, **more)
+
+    monkeypatch.setattr(Database, "_run", noted)
+    return sent
+
+
+def reads(sent: list[str]) -> list[str]:
+    """Return those of them that read for a caller; others look up keys and the version of Gold."""
+    return [one for one in sent if one.startswith("BEGIN READ ONLY")]
+
+
+@pytest.fixture
 def clean_redis(redis_url: str) -> Iterator[str]:
     """The cache without what other tests of the API left."""
     with redis.Redis.from_url(redis_url) as client:
@@ -146,7 +166,7 @@ def production_api(database: str, clean_redis: str) -> Iterator[Api]:
 
 @pytest.fixture
 def loaded(connection: psycopg.Connection) -> psycopg.Connection:
-    """A day of CDRs and some network events, in Gold."""
+    """A day of CDRs and network events of two cells, and Gold made of them."""
     rows = [
         cdr(
             native_key=f"k{n}",
@@ -171,5 +191,37 @@ def loaded(connection: psycopg.Connection) -> psycopg.Connection:
     return connection
 
 
+def add_anomalies(connection: psycopg.Connection, pattern: str) -> None:
+    """Let the cells whose id fits the pattern have an open anomaly each."""
+    connection.execute(
+        "INSERT INTO analytics.anomaly (cell_key, kpi, direction, severity, started_at, peak_at, peak_value, peak_z,"
+        " seen_to, median, mad, query, from_at, to_at)"
+        " SELECT c.cell_key, 'events', 'low', 'critical', now(), now(), 0, 9, now(), 50, 1, '', now(), now()"
+        " FROM silver.dim_network_cell AS c WHERE c.cell_id LIKE %s",
+        (pattern,),
+    )
+
+
+@pytest.fixture
+def filled(loaded: psycopg.Connection) -> psycopg.Connection:
+    """Data for every field of the schema: besides facts a refused record, an anomaly, places of cells."""
+    refine(loaded, [cdr(native_key="bad", duration_s=-1)])
+    loaded.execute("UPDATE silver.dim_network_cell SET latitude = 51.5, longitude = -0.1, technology = '4g'")
+    add_anomalies(loaded, "234-15-1")
+    return loaded
+
+
 Serve = Callable[..., Any]
-__all__ = ["READ_SCOPES", "Api", "api", "clean_redis", "loaded", "production_api", "serve"]
+__all__ = [
+    "READ_SCOPES",
+    "Api",
+    "add_anomalies",
+    "api",
+    "clean_redis",
+    "filled",
+    "loaded",
+    "production_api",
+    "reads",
+    "serve",
+    "statements",
+]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
@@ -18,6 +19,7 @@ from command import assert_clear_error, telestream
 from fix_db import url_of
 from graphql_api.fix_api import POOL
 from psycopg.conninfo import conninfo_to_dict
+from streams import wait_for
 
 
 @contextmanager
@@ -67,6 +69,29 @@ def test_it_serves_until_it_is_told_to_stop(database: str, redis_url: str, optio
     assert (logged["request_id"], logged["operation"], logged["code"]) == ("mine-1234", "Mine", "ok")
     assert key.split("_")[2] not in json.dumps(lines)
     assert not any(line["level"] == "error" for line in lines), lines
+
+
+def test_a_request_that_runs_is_answered_before_the_end(
+    database: str, redis_url: str, superuser: psycopg.Connection
+) -> None:
+    key = telestream("api", "key", "create", "serve").stdout.split("(shown once): ")[1].strip()
+    with served(redis_url) as (url, process), ThreadPoolExecutor(1) as pool:
+        assert answers(url, "/readyz") == 200
+        with superuser.transaction():
+            superuser.execute("LOCK TABLE silver.dim_region IN ACCESS EXCLUSIVE MODE")
+            running = pool.submit(
+                POOL.request, "POST", url + "/graphql", body=json.dumps({"query": "{ regions { name } }"}),
+                headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
+            )  # fmt: skip
+            waits = "SELECT count(*) FROM pg_locks AS l WHERE NOT l.granted"
+            wait_for(lambda: superuser.execute(waits).fetchone() == (1,), "it waits for the lock")
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            wait_for(lambda: "Shutting down" in process.stderr.readline(), "it is going down")
+        response = running.result(30)
+        assert (response.status, json.loads(response.data)) == (200, {"data": {"regions": []}})
+        assert "lost" not in process.stderr.read()
+        assert process.wait(30) in {0, -signal.SIGTERM}
 
 
 def test_a_port_that_is_taken_is_said(database: str, redis_url: str) -> None:

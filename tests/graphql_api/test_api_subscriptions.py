@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
-from graphql_api.fix_api import Api, serve
+from graphql_api.fix_api import Api, add_anomalies, serve
 from staging import event, refine_events
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -35,7 +35,7 @@ def payload(**changes: Any) -> dict[str, Any]:
 
 @contextmanager
 def opened(api: Api, key: str | None = None) -> Iterator[ClientConnection]:
-    with connect(api.socket_url, subprotocols=["graphql-transport-ws"], open_timeout=10) as socket:  # type: ignore[list-item]
+    with connect(api.socket_url, subprotocols=["graphql-transport-ws"], open_timeout=60) as socket:  # type: ignore[list-item]
         send(socket, type="connection_init", payload={"Authorization": f"Bearer {key or api.key()}"})
         assert receive(socket)["type"] == "connection_ack"
         yield socket
@@ -45,7 +45,7 @@ def send(socket: ClientConnection, **message: Any) -> None:
     socket.send(json.dumps(message))
 
 
-def receive(socket: ClientConnection, timeout: float = 10) -> dict[str, Any]:
+def receive(socket: ClientConnection, timeout: float = 60) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(socket.recv(timeout))
     return answer
 
@@ -136,6 +136,22 @@ def test_windows_of_cells_come_whenever_they_change(api: Api, clean_redis: str) 
         client.hset(channels.hot_cell("c1", "4g"), "events", 7)
         client.publish(channels.HOT, "{}")
         assert receive(socket)["payload"]["data"]["cellMetrics"][0]["events"] == 7
+
+
+def test_notices_that_cannot_be_read_end_nothing(api: Api, clean_redis: str) -> None:
+    with opened(connected(api)) as socket, redis.Redis.from_url(clean_redis) as client:
+        subscribe(socket, ALERTS, "alerts")
+        subscribe(socket, 'subscription { cellMetrics(cells: ["c1"]) { events } }', "cells")
+        listening(api, 2)
+        for notice in ("no JSON", "[]", "{}", "7", json.dumps({"alert_id": "1"})):
+            client.publish(channels.ALERTS, notice)
+        client.hset(channels.hot_cell("c1", "4g"), mapping={"bucket": "never", "events": "many"})
+        client.publish(channels.HOT, "{}")
+        good = payload()
+        client.publish(channels.ALERTS, json.dumps(good))
+        while (message := receive(socket))["id"] != "alerts":
+            pass
+        assert message["payload"]["data"]["alerts"]["alertId"] == good["alert_id"]
 
 
 def test_a_query_is_answered_too(api: Api) -> None:
@@ -231,12 +247,7 @@ def test_a_subscriber_that_is_too_slow_is_told_where_to_go_on() -> None:
 
 def test_an_anomaly_is_taken_charge_of_once(api: Api, connection: psycopg.Connection) -> None:
     connection.execute("INSERT INTO silver.dim_network_cell (cell_id, name) VALUES ('c1', 'One')")
-    connection.execute(
-        "INSERT INTO analytics.anomaly (cell_key, kpi, direction, severity, started_at, peak_at, peak_value, peak_z,"
-        " seen_to, median, mad, query, from_at, to_at)"
-        " SELECT c.cell_key, 'events', 'low', 'critical', now(), now(), 0, 9, now(), 50, 1, '', now(), now()"
-        " FROM silver.dim_network_cell AS c WHERE c.cell_id = 'c1'"
-    )
+    add_anomalies(connection, "c1")
     page = api.query(
         "{ anomalies(filter: {openOnly: true, unacknowledgedOnly: true}) { nodes { anomalyId cell { name } } } }"
     )
