@@ -355,7 +355,8 @@ class NetworkQuery:
                             sql.Literal(arguments.text("technology", technology)),
                         )
                     )
-                parts.append((family, of_family))
+                of_cells = cells is not None or technology is not None
+                parts.append((family.over(by.value if by else None, of_cells=of_cells), of_family))
                 filters.append(conditions)
         return await series_set(
             info.context, parts, names, from_, to, grain, time_zone, by.value if by else None, filters
@@ -383,9 +384,9 @@ class NetworkQuery:
             conditions.append(
                 sql.SQL("v.record_type = {}").format(sql.Literal(arguments.text("recordType", record_type)))
             )
-        return await series_set(
-            info.context, [(TRAFFIC, names)], names, from_, to, grain, time_zone, by.value if by else None, [conditions]
-        )
+        key = by.value if by else None
+        family = TRAFFIC.over(key, of_cells=cells is not None)
+        return await series_set(info.context, [(family, names)], names, from_, to, grain, time_zone, key, [conditions])
 
     @strawberry.field(
         **marked(

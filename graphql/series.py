@@ -37,12 +37,24 @@ class Measure:
 
 @dataclass(frozen=True)
 class Family:
-    """Where measures come from: a view per grain, what is always asked of it, and what it can be split by."""
+    """Where measures come from: a view per grain, what is always asked of it, and what it can be split by.
+
+    `regional`: the same measures from fewer rows, where no cell and no technology is asked for. `hours_first`: days are
+    made of hours where they can be, since the view of hours has fewer rows than the one of days.
+    """
 
     views: Mapping[str, str]
     measures: Mapping[str, Measure]
     keys: Mapping[str, str]
     condition: str = "true"
+    regional: Family | None = None
+    hours_first: bool = False
+
+    def over(self, key: str | None, *, of_cells: bool) -> Family:
+        """Return the family to ask, where series are split by a key; `of_cells`: cells or technologies are picked."""
+        if self.regional is None or of_cells or (key is not None and key not in self.regional.keys):
+            return self
+        return self.regional
 
 
 @dataclass(frozen=True)
@@ -157,10 +169,11 @@ def _source(family: Family, wanted: Grid, operator_zone: ZoneInfo) -> tuple[str,
     grain, views = wanted.grain, family.views
     if grain == FIVE_MINUTES:
         return views[FIVE_MINUTES], own
-    if grain == DAY and DAY in views and wanted.zone.key == operator_zone.key:
+    hours = HOUR in views and _has_whole_hours(wanted)
+    if grain == DAY and DAY in views and wanted.zone.key == operator_zone.key and not (family.hours_first and hours):
         return views[DAY], own
     made = sql.SQL("date_trunc({}, v.bucket, {})").format(sql.Literal(_UNIT[grain]), sql.Literal(wanted.zone.key))
-    if HOUR in views and _has_whole_hours(wanted):
+    if hours:
         return views[HOUR], own if grain == HOUR else made
     if FIVE_MINUTES in views:
         return views[FIVE_MINUTES], made
