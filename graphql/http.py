@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 import time
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -172,8 +172,8 @@ async def _of_body(request: Request) -> GraphQLRequest:
 
 def _json(text: str | bytes, name: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        return orjson.loads(text)
+    except ValueError as exc:
         raise BadRequestProblem(f"{name}: it is no JSON") from exc
 
 

@@ -10,6 +10,7 @@ import time
 import uuid
 from typing import Any
 
+import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from telestream.graphql.authenticate import Authenticator
@@ -211,8 +212,8 @@ class _Connection:
     async def _receive(self) -> dict[str, Any]:
         try:
             text = await self._socket.receive_text()
-            message = json.loads(text)
-        except (ValueError, KeyError, RecursionError):
+            message = orjson.loads(text)
+        except (ValueError, KeyError):
             raise _ClosedError(4400, "Invalid message") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise _ClosedError(4400, "Invalid message")
