@@ -48,13 +48,13 @@ _TECHNOLOGY = (
     "coalesce((SELECT c.technology FROM silver.dim_network_cell AS c WHERE c.cell_key = v.cell_key), 'unknown')"
 )
 _TRAFFIC = {FIVE_MINUTES: "gold.cell_traffic_5m", HOUR: "gold.cell_traffic_1h", DAY: "gold.cell_traffic_1d"}
-_REGION_TRAFFIC = _TRAFFIC | {HOUR: "gold.region_traffic_1h"}
+_REGION_TRAFFIC = _TRAFFIC | {HOUR: "gold.region_traffic_1h", DAY: "gold.region_traffic_1d"}
 
 
 def _with_regional(family: Family) -> Family:
-    """Let what needs no cells come from the hours of regions."""
+    """Let what needs no cells come from hours and days of regions."""
     keys = {name: key for name, key in family.keys.items() if name not in {"CELL", "TECHNOLOGY"}}
-    return replace(family, regional=replace(family, views=_REGION_TRAFFIC, keys=keys, hours_first=True))
+    return replace(family, regional=replace(family, views=_REGION_TRAFFIC, keys=keys))
 
 
 VOICE = _with_regional(

@@ -39,8 +39,7 @@ class Measure:
 class Family:
     """Where measures come from: a view per grain, what is always asked of it, and what it can be split by.
 
-    `regional`: the same measures from fewer rows, where no cell and no technology is asked for. `hours_first`: days are
-    made of hours where they can be, since the view of hours has fewer rows than the one of days.
+    `regional`: the same measures from fewer rows, where no cell and no technology is asked for.
     """
 
     views: Mapping[str, str]
@@ -48,7 +47,6 @@ class Family:
     keys: Mapping[str, str]
     condition: str = "true"
     regional: Family | None = None
-    hours_first: bool = False
 
     def over(self, key: str | None, *, of_cells: bool) -> Family:
         """Return the family to ask, where series are split by a key; `of_cells`: cells or technologies are picked."""
@@ -169,11 +167,10 @@ def _source(family: Family, wanted: Grid, operator_zone: ZoneInfo) -> tuple[str,
     grain, views = wanted.grain, family.views
     if grain == FIVE_MINUTES:
         return views[FIVE_MINUTES], own
-    hours = HOUR in views and _has_whole_hours(wanted)
-    if grain == DAY and DAY in views and wanted.zone.key == operator_zone.key and not (family.hours_first and hours):
+    if grain == DAY and DAY in views and wanted.zone.key == operator_zone.key:
         return views[DAY], own
     made = sql.SQL("date_trunc({}, v.bucket, {})").format(sql.Literal(_UNIT[grain]), sql.Literal(wanted.zone.key))
-    if hours:
+    if HOUR in views and _has_whole_hours(wanted):
         return views[HOUR], own if grain == HOUR else made
     if FIVE_MINUTES in views:
         return views[FIVE_MINUTES], made

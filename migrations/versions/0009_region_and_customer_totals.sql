@@ -7,17 +7,25 @@ INSERT INTO rollup.definition
     $${region_traffic_1h_v1}$$
 ),
 (
-    8, 1, 'customer_total_1d', 'rollup.customer_usage_1d_v1', 'bucket', '1 day', true,
-    -- The zone that the source was made with.
-    replace($${customer_total_1d_v1}$$, '@time_zone@', (SELECT s.value FROM ops.setting AS s WHERE s.name = 'time_zone'))
+    8, 1, 'region_traffic_1d', 'rollup.cell_traffic_5m_v1', 'bucket', '1 day', true,
+    $${region_traffic_1d_v1}$$
+),
+(
+    9, 1, 'customer_total_1d', 'rollup.customer_usage_1d_v1', 'bucket', '1 day', true,
+    $${customer_total_1d_v1}$$
 );
+-- The zone that their sources were made with.
+UPDATE rollup.definition AS d
+SET select_sql = replace(d.select_sql, '@time_zone@', s.value)
+FROM ops.setting AS s
+WHERE s.name = 'time_zone' AND d.position IN (8, 9);
 
 INSERT INTO rollup.watermark
 SELECT
     d.rollup_name,
     timestamptz '1970-01-01 00:00:00+00' AS materialised_to
 FROM rollup.definition AS d
-WHERE d.position IN (7, 8);
+WHERE d.position IN (7, 8, 9);
 
 DO $$
 DECLARE
@@ -26,7 +34,7 @@ DECLARE
     v_live text;
     v_value text;
 BEGIN
-    FOR v_def IN SELECT d.* FROM rollup.definition AS d WHERE d.position IN (7, 8) ORDER BY d.position LOOP
+    FOR v_def IN SELECT d.* FROM rollup.definition AS d WHERE d.position IN (7, 8, 9) ORDER BY d.position LOOP
         v_store := pg_catalog.format('rollup.%I', v_def.rollup_name || '_v' || v_def.version);
         IF pg_catalog.current_setting('timescaledb.license') = 'timescale' THEN
             EXECUTE 'CREATE MATERIALIZED VIEW ' || v_store
@@ -54,7 +62,7 @@ BEGIN
                 'CREATE VIEW rollup.%I AS SELECT s.* FROM %s AS s UNION ALL %s', v_def.rollup_name, v_store, v_live
             );
         END IF;
-        IF v_def.rollup_name = 'region_traffic_1h' THEN
+        IF v_def.rollup_name <> 'customer_total_1d' THEN
             EXECUTE pg_catalog.format('CREATE INDEX ON %s (bucket, region_key)', v_store);
         ELSE
             -- The first of a day in each ranking; the index by time alone is among them.
@@ -71,14 +79,22 @@ $$;
 INSERT INTO rollup.pending (rollup_name, bucket, batch_id)
 SELECT DISTINCT
     'region_traffic_1h' AS rollup_name,
-    public.time_bucket('1 hour', s.bucket) AS bucket,
+    public.time_bucket('1 hour', t.bucket) AS bucket,
     0 AS batch_id
-FROM rollup.cell_traffic_5m_v1 AS s
+FROM rollup.cell_traffic_5m_v1 AS t
+UNION ALL
+SELECT DISTINCT
+    'region_traffic_1d' AS rollup_name,
+    public.time_bucket(
+        '1 day', t.bucket, (SELECT s.value FROM ops.setting AS s WHERE s.name = 'time_zone')
+    ) AS bucket,
+    0 AS batch_id
+FROM rollup.cell_traffic_5m_v1 AS t
 UNION ALL
 SELECT DISTINCT
     'customer_total_1d' AS rollup_name,
-    s.bucket,
+    t.bucket,
     0 AS batch_id
-FROM rollup.customer_usage_1d_v1 AS s;
+FROM rollup.customer_usage_1d_v1 AS t;
 
 RESET ROLE;
