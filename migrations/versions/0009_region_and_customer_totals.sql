@@ -86,7 +86,10 @@ UNION ALL
 SELECT DISTINCT
     'region_traffic_1d' AS rollup_name,
     public.time_bucket(
-        '1 day', t.bucket, (SELECT s.value FROM ops.setting AS s WHERE s.name = 'time_zone')
+        '1 day', t.bucket, (
+            SELECT s.value FROM ops.setting AS s
+            WHERE s.name = 'time_zone'
+        )
     ) AS bucket,
     0 AS batch_id
 FROM rollup.cell_traffic_5m_v1 AS t

@@ -145,7 +145,7 @@ def api(
                     live = _live(url, topic, base, environment, subscribers)
     for kind, total in found.items():
         console.print(_classes(kind, total, rounds))
-    console.print(_summary(bare, found, live, rate))
+    console.print(_summary(bare, found, live, rate, workers))
     if errors := [error for total in (bare, *found.values()) for error in total.errors]:
         raise TerminalError(f"{len(errors):,} requests failed", detail=errors[0])
 
@@ -347,7 +347,7 @@ def _classes(kind: str, load: Load, rounds: int) -> Table:
     return table
 
 
-def _summary(bare: Load, found: dict[str, Load], live: Live | None, rate: float) -> Table:
+def _summary(bare: Load, found: dict[str, Load], live: Live | None, rate: float, workers: int) -> Table:
     table = Table("what", "aim", *found, title="API")
     runs = list(found.values())
     bare_p95 = percentiles(bare.all_times)[1]
@@ -363,15 +363,19 @@ def _summary(bare: Load, found: dict[str, Load], live: Live | None, rate: float)
     )
     row("requests/s", f"{rate:g}", lambda one: f"{one.rate:.1f}")
     row("errors", "0", lambda one: f"{len(one.errors):,}")
-    row("from the cache, of what may be cached", "0 % and most", lambda one: f"{one.hit_rate:.1%}")
+    if workers == 1:  # each process counts for itself, and which one answers is chance
+        row("from the cache, of what may be cached", "0 % and most", lambda one: f"{one.hit_rate:.1%}")
     for name in runs[0].cpu:
         row(f"CPU: {name}, cores", "", lambda one, name=name: f"{one.cpu[name] / one.wall:.2f}")  # type: ignore[misc]
     if live is not None:
         table.add_section()
-        for name, values in (("row committed", live.from_row), ("notice in Redis", live.from_notice)):
+        # A publisher that nobody wakes looks once a second; the detection wakes it.
+        for name, aim, values in (
+            ("row committed", "≤ 1 s + 1 s", live.from_row), ("notice in Redis", "≤ 1 s", live.from_notice),
+        ):  # fmt: skip
             p50, p95 = percentiles(values, 0.5, 0.95)
             table.add_row(
-                f"{name} → {live.subscribers:,} subscribers, p50 / p95 / max", "≤ 1 s",
+                f"{name} → {live.subscribers:,} subscribers, p50 / p95 / max", aim,
                 f"{p50:.2f} / {p95:.2f} / {max(values):.2f} s",
             )  # fmt: skip
     return table

@@ -1,6 +1,6 @@
 -- The customers with the largest totals over [p_from, p_to), exactly, without adding up all of them. Each day
--- and currency is a list that an index gives in order. Of each list the first rows are read. Who is in none of
--- them has at most the sum of the last values read, so once p_first totals are above that sum nobody is
+-- and currency is a list that an index gives in order. Of each list the first rows are read. Who is in none
+-- of them has at most the sum of the last values read, so once p_first totals are above that sum nobody is
 -- missing; else more is read, and in the end all. Totals themselves come from rollup.customer_usage_1d.
 -- p_by: events, seconds, bytes or charge_micro; charges are ranked per currency, in millionths.
 CREATE OR REPLACE FUNCTION gold.top_customers(
@@ -113,7 +113,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gold.top_customers(text, timestamptz, timestamptz, integer) IS
-'The customers with the largest totals of whole days: by events, seconds, bytes or charge_micro (per currency)';
+'The customers with the largest totals of days: by events, seconds, bytes or charge_micro (per currency)';
 REVOKE ALL ON FUNCTION gold.top_customers(text, timestamptz, timestamptz, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION gold.top_customers(text, timestamptz, timestamptz, integer)
 TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;
