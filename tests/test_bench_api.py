@@ -12,12 +12,11 @@ import pytest
 from command import ROOT, telestream
 
 from telestream.bench_api import cpu_of_tree, percentiles
-from telestream.stack import state as stack_state
+from telestream.stack.state import StackState
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(stack_state.load() is None, reason="benchmarks run on the embedded stack")
-def test_the_benchmark_prints_a_whole_table() -> None:
+def test_the_benchmark_prints_a_whole_table(stack: StackState) -> None:
     done = telestream(
         "bench", "api", "--rows", "20000", "--seconds", "3", "--rounds", "1", "--rate", "30", "--subscribers", "20"
     )
