@@ -1,6 +1,6 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly lock clean
+.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api lock clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -45,6 +45,9 @@ bench-stream: setup ## measure Kafka to Gold against a bare loop, and the latenc
 
 bench-anomaly: setup ## measure precision and recall of the anomaly detection
 	$(BIN)/telestream bench anomaly
+
+bench-api: setup ## measure the GraphQL API under load, uncached and cached, and alerts to 1,000 subscribers
+	$(BIN)/telestream bench api
 
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \

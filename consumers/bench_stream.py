@@ -158,7 +158,7 @@ def stream(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; broker, database and "
         f"consumer on the same machine; {events:,} events of {2 * _CELLS:,} cells, {2 * _SUBSCRIBERS:,} subscribers"
     )
-    with _topic() as topic:
+    with benchmark_topic() as topic:
         _fill(topic, events)
         results = []
         for number in range(1, runs + 1):
@@ -170,14 +170,14 @@ def stream(
             )
     live = None
     if live_seconds:
-        with _topic() as topic, console.status(f"a live stream of {_LIVE_RATE:,} events/s"):
+        with benchmark_topic() as topic, console.status(f"a live stream of {_LIVE_RATE:,} events/s"):
             live = _live(state, topic, live_seconds)
     console.print(_summary(results, live))
     console.print(_where(results[-1]))
 
 
 @contextlib.contextmanager
-def _topic() -> Iterator[str]:
+def benchmark_topic() -> Iterator[str]:
     """Make a topic for one benchmark and delete it afterwards."""
     name = f"bench-stream-{secrets.token_hex(4)}"
     with contextlib.closing(KafkaAdminClient(**kafka_options())) as admin:
@@ -217,9 +217,9 @@ def _run(state: StackState, topic: str, limits: Limits, writers: int, seconds: f
         migrate.upgrade(url)
         superuser.execute("CHECKPOINT")
         superuser.execute("SELECT pg_stat_statements_reset()")
-        broker_before, machine_before = _cpu(state.broker_pid), _machine_cpu()
+        broker_before, machine_before = cpu_seconds(state.broker_pid), _machine_cpu()
         totals, sample = _in_child(_consume, (topic, limits, writers, seconds), url)
-        broker, machine = _cpu(state.broker_pid) - broker_before, _machine_cpu() - machine_before
+        broker, machine = cpu_seconds(state.broker_pid) - broker_before, _machine_cpu() - machine_before
         statements: dict[str, float] = dict(superuser.execute(_STATEMENTS).fetchall())
     # The clock starts with the first commit, which is of messages polled before.
     share = (totals.batches - 1) / totals.batches
@@ -245,7 +245,7 @@ def _in_child(job: Callable[..., Any], arguments: tuple[Any, ...], url: str) -> 
     sample = Sample()
     while not ours.poll(_SAMPLE_SECONDS) and child.is_alive():
         sample.memory.append(_memory(child.pid))
-        sample.cpu = _cpu(child.pid)
+        sample.cpu = cpu_seconds(child.pid)
     try:
         result = ours.recv()
     except EOFError as exc:
@@ -323,9 +323,9 @@ def _live(state: StackState, topic: str, seconds: float) -> Live:
             for one in range(3)
         ),
     )
-    with scratch_database(state, DATABASE) as (url, _), _topic() as alerts:
+    with scratch_database(state, DATABASE) as (url, _), benchmark_topic() as alerts:
         migrate.upgrade(url)
-        _divert_alerts(url, alerts)
+        divert_alerts(url, alerts)
         produced: list[Any] = []
         feeder = threading.Thread(target=lambda: produced.append(_feed(url, topic, spec)))
         feeder.start()
@@ -379,7 +379,7 @@ def _sent_at(topic: str, moments: list[datetime]) -> dict[datetime, float]:
     return found
 
 
-def _divert_alerts(url: str, topic: str) -> None:
+def divert_alerts(url: str, topic: str) -> None:
     """Let this database's alerts go to a topic of the benchmark: they must not call anybody."""
     with connect(url, autocommit=True) as connection:
         connection.execute(
@@ -442,7 +442,7 @@ def _memory(pid: int | None) -> float:
     return 0.0
 
 
-def _cpu(pid: int | None) -> float:
+def cpu_seconds(pid: int | None) -> float:
     """Return the CPU seconds that a process has used; 0 where there is none."""
     try:
         values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -49,10 +49,10 @@ class UsageGrain(enum.Enum):
 class Ranking(enum.Enum):
     """A ranking of customers."""
 
-    BYTES = choice("sum(u.bytes_up + u.bytes_down)", "Bytes in both directions.")
-    SECONDS = choice("sum(u.seconds)", "Billed seconds.")
-    RECORDS = choice("sum(u.events)", "Number of CDRs.")
-    CHARGE = choice("sum(u.charge)", "Charge; ranked within each currency.")
+    BYTES = choice("bytes", "Bytes in both directions.")
+    SECONDS = choice("seconds", "Billed seconds.")
+    RECORDS = choice("events", "Number of CDRs.")
+    CHARGE = choice("charge_micro", "Charge; ranked within each currency.")
 
 
 @strawberry.type(
@@ -230,19 +230,17 @@ class CustomerQuery:
         first: First = 10,
     ) -> list[RankedCustomer] | None:
         start, end = arguments.time_range(from_, to, _LONGEST_TOP)
-        currency = sql.SQL("u.currency") if by is Ranking.CHARGE else sql.SQL("NULL::text")
+        unit = sql.SQL("0.000001" if by is Ranking.CHARGE else "1")
         rows = await info.context.read(
             sql.SQL(
-                "SELECT u.subscriber_id, {currency} AS currency, {value}::double precision AS value"
-                " FROM gold.fact_customer_usage_daily AS u"
-                " WHERE u.bucket >= {start} AND u.bucket < {end} AND u.subscriber_id <> 0"
-                " GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT {limit}"
+                "SELECT t.subscriber_id, t.currency, (t.value * {unit})::double precision AS value"
+                " FROM gold.top_customers({by}, {start}, {end}, {first}) AS t"
             ).format(
-                currency=currency,
-                value=sql.SQL(by.value),
+                unit=unit,
+                by=sql.Literal(by.value),
                 start=sql.Literal(start),
                 end=sql.Literal(end),
-                limit=sql.Literal(arguments.page_size(first)),
+                first=sql.Literal(arguments.page_size(first)),
             )
         )
         info.context.note("topCustomers", [row["subscriber_id"] for row in rows], len(rows))

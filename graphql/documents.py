@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from graphql import (
@@ -29,13 +32,30 @@ from graphql import (
 )
 
 from telestream.graphql import limits
-from telestream.graphql.problems import TokensProblem
+from telestream.graphql.problems import CostProblem, Problem, TokensProblem
 
 MAX_TOKENS = 2_000
 # More than so many tokens fill; the parser reads a comment letter by letter.
 MAX_CHARACTERS = 50_000
 _MOST_DOCUMENTS = 1_000
+_MOST_REFUSED = 1_000
+# Of longer documents it is not kept why they were refused: an error may quote them.
+_LONGEST_REFUSED = 16 * 1024
 _MOST_ERRORS = 10
+# A token; comments are none and come without a group. The parser counts too, and takes 7 µs for each. A string that
+# does not end is taken to the end of the text, so that no character is looked at twice.
+_TOKEN = re.compile(
+    r"""
+    (\"{3}(?:[^"\\]|\\"{3}|\\|"(?!""))*+(?:"{3}|\Z)
+    | "(?:[^"\\\n]|\\.)*+"?
+    | [A-Za-z_]\w*
+    | -?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?
+    | \.\.\.
+    | [^\s,\ufeff\#])
+    | \#[^\n\r]*
+    """,
+    re.VERBOSE | re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -70,12 +90,14 @@ class InvalidDocumentError(Exception):
 
 
 class Documents:
-    """Prepares documents; the latest are kept."""
+    """Prepares documents; the latest are kept, and why the latest refused ones were."""
 
     def __init__(self, schema: GraphQLSchema, *, production: bool) -> None:
         self._schema = schema
         self._production = production
         self._known: OrderedDict[str, Document] = OrderedDict()
+        # By the hash of the text, which may be long.
+        self._refused: OrderedDict[bytes, Problem | InvalidDocumentError] = OrderedDict()
 
     def prepare(self, text: str, variables: Mapping[str, Any]) -> Document:
         """Return a document ready to be executed.
@@ -86,7 +108,7 @@ class Documents:
         """
         known = self._known.get(text)
         if known is None:
-            known = self._prepare(text, variables)
+            known = self._new(text, variables)
             self._known[text] = known
             while len(self._known) > _MOST_DOCUMENTS:
                 self._known.popitem(last=False)
@@ -97,14 +119,35 @@ class Documents:
         """Return the cost with these variables; raises as `limits.check`."""
         return limits.check(self._schema, document.node, variables, introspection=not self._production)
 
+    def _new(self, text: str, variables: Mapping[str, Any]) -> Document:
+        """Prepare a document that is not known; one that was refused is refused again without a look at it."""
+        digest = hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+        refused = self._refused.get(digest)
+        if refused is not None:
+            self._refused.move_to_end(digest)
+            # Else it would grow with each time it is raised.
+            raise refused.with_traceback(None)
+        try:
+            return self._prepare(text, variables)
+        except CostProblem:
+            raise  # with other variables it may cost less
+        except (Problem, InvalidDocumentError) as exc:
+            if len(text) <= _LONGEST_REFUSED:
+                self._refused[digest] = _lightened(exc)
+            while len(self._refused) > _MOST_REFUSED:
+                self._refused.popitem(last=False)
+            raise
+
     def _prepare(self, text: str, variables: Mapping[str, Any]) -> Document:
         if len(text) > MAX_CHARACTERS:
             raise TokensProblem(f"the document has more than {MAX_CHARACTERS:,} characters")
+        if sum(1 for _ in islice((found for found in _TOKEN.finditer(text) if found[1]), MAX_TOKENS + 1)) > MAX_TOKENS:
+            raise _too_long()
         try:
             node = parse(text, max_lexical_tokens=MAX_TOKENS, max_comments=MAX_TOKENS)
         except GraphQLError as exc:
             if "token" in exc.message and str(MAX_TOKENS) in exc.message.replace(",", ""):
-                raise TokensProblem(f"the document has more than {MAX_TOKENS:,} tokens") from exc
+                raise _too_long() from exc
             raise InvalidDocumentError([exc]) from exc
         # Before validation, which may take long on what this refuses.
         limits.check(self._schema, node, variables, introspection=not self._production)
@@ -114,6 +157,20 @@ class Documents:
                 _name_argument(node, error)
             raise InvalidDocumentError(errors)
         return Document(node, tuple(_operations(node)))
+
+
+def _too_long() -> TokensProblem:
+    return TokensProblem(f"the document has more than {MAX_TOKENS:,} tokens")
+
+
+def _lightened(refusal: Problem | InvalidDocumentError) -> Problem | InvalidDocumentError:
+    """Return a refusal that does not hold on to the document; places in it are kept as numbers."""
+    refusal.__cause__ = refusal.__context__ = None
+    if isinstance(refusal, InvalidDocumentError):
+        for error in refusal.errors:
+            error.nodes = error.source = None
+            error.__cause__ = error.__context__ = error.__traceback__ = None
+    return refusal
 
 
 class _ArgumentFinder(Visitor):

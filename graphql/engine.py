@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import logging
 import re
 from collections.abc import AsyncGenerator
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from graphql import (
     ExecutionResult,
     GraphQLEnumType,
@@ -28,6 +28,7 @@ from telestream.graphql.alert_fields import Alert
 from telestream.graphql.audit import AUDITED, AuditLog
 from telestream.graphql.context import Access, Context, Services
 from telestream.graphql.documents import Document, Documents, InvalidDocumentError, Operation
+from telestream.graphql.executor import ListExecutor
 from telestream.graphql.persisted import PersistedQueries
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import (
@@ -185,7 +186,7 @@ class Engine:
             source = await source
         if isinstance(source, ExecutionResult):
             raise _first(source.errors or [])
-        shared = (prepared.text, request.operation_name, json.dumps(request.variables, sort_keys=True))
+        shared = (prepared.text, request.operation_name, _encode_sorted(request.variables))
         try:
             async for event in source:
                 yield await self._event(event, shared, prepared, request, context, request_id)
@@ -214,6 +215,7 @@ class Engine:
             context_value=context,
             variable_values=request.variables,
             operation_name=request.operation_name,
+            executor_class=ListExecutor,
             hide_suggestions=self._production,
         )
         if inspect.isawaitable(result):
@@ -247,7 +249,7 @@ class Engine:
             raise MethodProblem("a mutation needs POST", headers={"Allow": "POST"})
         if operation.fields & AUDITED:
             self._audit.require_room()
-        variables = json.dumps(request.variables, sort_keys=True)
+        variables = _encode_sorted(request.variables)
         result: list[Answer] = []
 
         async def compute() -> Entry:
@@ -268,7 +270,7 @@ class Engine:
         self._audit.add(
             principal,
             operation.name or "",
-            hashlib.sha256(variables.encode()).hexdigest(),
+            hashlib.sha256(variables).hexdigest(),
             [Access(name, tuple(ids), rows) for name, ids, rows in entry.accesses],
             request_id,
         )
@@ -289,6 +291,7 @@ class Engine:
             context_value=context,
             variable_values=request.variables,
             operation_name=request.operation_name,
+            executor_class=ListExecutor,
             hide_suggestions=self._production,
         )
         if inspect.isawaitable(result):
@@ -349,4 +352,8 @@ def _first(errors: list[GraphQLError]) -> Exception:
 
 
 def _encode(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return orjson.dumps(value)
+
+
+def _encode_sorted(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import re
 import time
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -43,7 +43,6 @@ JSON = "application/json"
 _MAX_JSON_DEPTH = 50
 _OPENERS, _CLOSERS = frozenset("[{"), frozenset("]}")
 # Half of a surrogate pair, which is no text: hashing and the database refuse it.
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _log = logging.getLogger("telestream.graphql.access")
@@ -194,12 +193,9 @@ def read_json(text: str, name: str) -> Any:
     if text.count("[") + text.count("{") > _MAX_JSON_DEPTH and _is_deep(text):
         raise BadRequestProblem(f"{name}: it is nested more than {_MAX_JSON_DEPTH} deep")
     try:
-        value = json.loads(text)
-        if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
+        return orjson.loads(text)
     except ValueError as exc:
         raise BadRequestProblem(f"{name}: it is no JSON") from exc
-    return value
 
 
 def _is_deep(text: str) -> bool:

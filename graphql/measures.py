@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from telestream.graphql.series import DAY, FIVE_MINUTES, HOUR, Family, Measure
 
 
@@ -46,39 +48,51 @@ _TECHNOLOGY = (
     "coalesce((SELECT c.technology FROM silver.dim_network_cell AS c WHERE c.cell_key = v.cell_key), 'unknown')"
 )
 _TRAFFIC = {FIVE_MINUTES: "gold.cell_traffic_5m", HOUR: "gold.cell_traffic_1h", DAY: "gold.cell_traffic_1d"}
+_REGION_TRAFFIC = _TRAFFIC | {HOUR: "gold.region_traffic_1h", DAY: "gold.region_traffic_1d"}
 
-VOICE = Family(
-    views=_TRAFFIC,
-    measures={
-        "ATTEMPTS": _count("attempts"),
-        "ANSWERED": _count("answered"),
-        "ASR_PCT": _share("v.answered", "v.attempts"),
-        "ACD_S": Measure("sum(v.seconds)::double precision / nullif(sum(v.answered), 0)", "s"),
-        "NER_PCT": _share("v.answered + v.busy + v.no_answer", "v.attempts"),
-        "VOICE_DROP_PCT": _share("v.dropped", "v.answered"),
-        "ERLANGS": Measure("sum(v.seconds)", "Erl", is_count=True, per_second=True),
-    },
-    keys={"CELL": "v.cell_id", "REGION": "v.region_code", "TECHNOLOGY": _TECHNOLOGY},
-    condition="v.record_type = 'voice'",
+
+def _with_regional(family: Family) -> Family:
+    """Let what needs no cells come from hours and days of regions."""
+    keys = {name: key for name, key in family.keys.items() if name not in {"CELL", "TECHNOLOGY"}}
+    return replace(family, regional=replace(family, views=_REGION_TRAFFIC, keys=keys))
+
+
+VOICE = _with_regional(
+    Family(
+        views=_TRAFFIC,
+        measures={
+            "ATTEMPTS": _count("attempts"),
+            "ANSWERED": _count("answered"),
+            "ASR_PCT": _share("v.answered", "v.attempts"),
+            "ACD_S": Measure("sum(v.seconds)::double precision / nullif(sum(v.answered), 0)", "s"),
+            "NER_PCT": _share("v.answered + v.busy + v.no_answer", "v.attempts"),
+            "VOICE_DROP_PCT": _share("v.dropped", "v.answered"),
+            "ERLANGS": Measure("sum(v.seconds)", "Erl", is_count=True, per_second=True),
+        },
+        keys={"CELL": "v.cell_id", "REGION": "v.region_code", "TECHNOLOGY": _TECHNOLOGY},
+        condition="v.record_type = 'voice'",
+    )
 )
 
-TRAFFIC = Family(
-    views=_TRAFFIC,
-    measures={
-        "ATTEMPTS": _count("attempts"),
-        "ANSWERED": _count("answered"),
-        "FAILED": _count("failed"),
-        "DROPPED": _count("dropped"),
-        "SECONDS": _count("seconds", "s"),
-        "BYTES_UP": _count("bytes_up", "B"),
-        "BYTES_DOWN": _count("bytes_down", "B"),
-    },
-    keys={
-        "CELL": "v.cell_id",
-        "REGION": "v.region_code",
-        "TECHNOLOGY": _TECHNOLOGY,
-        "RECORD_TYPE": "v.record_type",
-    },
+TRAFFIC = _with_regional(
+    Family(
+        views=_TRAFFIC,
+        measures={
+            "ATTEMPTS": _count("attempts"),
+            "ANSWERED": _count("answered"),
+            "FAILED": _count("failed"),
+            "DROPPED": _count("dropped"),
+            "SECONDS": _count("seconds", "s"),
+            "BYTES_UP": _count("bytes_up", "B"),
+            "BYTES_DOWN": _count("bytes_down", "B"),
+        },
+        keys={
+            "CELL": "v.cell_id",
+            "REGION": "v.region_code",
+            "TECHNOLOGY": _TECHNOLOGY,
+            "RECORD_TYPE": "v.record_type",
+        },
+    )
 )
 
 REVENUE = Family(

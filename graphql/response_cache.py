@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+import redis.asyncio
 from psycopg import sql
 from psycopg.rows import tuple_row
 
@@ -24,10 +24,15 @@ REFRESH_SECONDS = 1.0
 _LARGEST_BYTES = 1 << 20
 # Who finds that another process is computing the same looks for it in steps, then computes it too.
 _LOCK_MS = 3_000
+# Returns the answer, else 1 if the caller is to compute it, 0 if somebody else does. ARGV: life of the lock, ms.
+_LOAD = """
+local found = redis.call('GET', KEYS[1])
+if found then return found end
+if redis.call('SET', KEYS[1] .. ':lock', '1', 'NX', 'PX', ARGV[1]) then return 1 end
+return 0
+"""
 _STEP_SECONDS = 0.025
 _LONGEST_SECONDS = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class ResponseCache:
         return done
 
     def key(
-        self, principal: Principal, document: str, operation: str | None, variables: str, tags: Sequence[str]
+        self, principal: Principal, document: str, operation: str | None, variables: bytes, tags: Sequence[str]
     ) -> str | None:
         """Return the key of an answer; None while the version of Gold is not known."""
         if any(tag not in self._versions for tag in tags):
@@ -93,7 +98,7 @@ class ResponseCache:
         parts = [
             document,
             operation or "",
-            variables,
+            variables.decode(),
             principal.role,
             # A scope opens fields: what one caller may see is no answer for another.
             " ".join(sorted(principal.scopes)),
@@ -103,11 +108,7 @@ class ResponseCache:
         return f"telestream:api:answer:{digest}"
 
     async def get(self, key: str, seconds: int, compute: Callable[[], Awaitable[Entry]]) -> Entry:
-        """Return the answer under a key; of those who ask at the same time one computes it."""
-        found = await self._load(key)
-        if found is not None:
-            self._telemetry.cache_hits.inc()
-            return found
+        """Return the answer under a key; of those who ask at the same time one looks for it and computes it."""
         flight = self._flights.get(key)
         if flight is not None:
             self._telemetry.cache_hits.inc()
@@ -115,11 +116,10 @@ class ResponseCache:
                 return await asyncio.shield(flight)
             except _AbandonedError:
                 return await self.get(key, seconds, compute)
-        self._telemetry.cache_misses.inc()
         flight = asyncio.get_running_loop().create_future()
         self._flights[key] = flight
         try:
-            entry = await self._compute(key, seconds, compute)
+            entry = await self._find(key, seconds, compute)
             flight.set_result(entry)
             return entry
         except BaseException as exc:
@@ -130,32 +130,42 @@ class ResponseCache:
         finally:
             del self._flights[key]
 
-    async def _compute(self, key: str, seconds: int, compute: Callable[[], Awaitable[Entry]]) -> Entry:
-        lock = f"{key}:lock"
-        first = await self._redis.run(lambda client: client.set(lock, b"1", nx=True, px=_LOCK_MS))
-        if not first and self._redis.available:
+    async def _find(self, key: str, seconds: int, compute: Callable[[], Awaitable[Entry]]) -> Entry:
+        found = await self._redis.script(_LOAD, key, _LOCK_MS)
+        if isinstance(found, bytes):
+            self._telemetry.cache_hits.inc()
+            return _entry(found)
+        self._telemetry.cache_misses.inc()
+        if found == 0:
             deadline = time.monotonic() + _LONGEST_SECONDS
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and self._redis.available:
                 await asyncio.sleep(_STEP_SECONDS)
-                found = await self._load(key)
-                if found is not None:
-                    return found
+                value = await self._redis.text(key)
+                if value:
+                    return _entry(value)
+        kept: bytes | None = None
         try:
             entry = await compute()
             if entry.keep and len(entry.body) <= _LARGEST_BYTES:
-                value = json.dumps(entry.accesses).encode() + b"\n" + entry.body
-                await self._redis.run(lambda client: client.set(key, value, ex=seconds))
+                kept = orjson.dumps(entry.accesses) + b"\n" + entry.body
             return entry
         finally:
-            if first:
-                await self._redis.run(lambda client: client.delete(lock))
+            if kept is not None or found == 1:
+                await self._redis.run(lambda client: _keep(client, key, kept, seconds, unlock=found == 1))
 
-    async def _load(self, key: str) -> Entry | None:
-        value = await self._redis.text(key)
-        if not value:
-            return None
-        head, _, body = value.partition(b"\n")
-        return Entry(body, json.loads(head))
+
+async def _keep(client: redis.asyncio.Redis, key: str, value: bytes | None, seconds: int, *, unlock: bool) -> None:
+    async with client.pipeline(transaction=False) as pipeline:
+        if value is not None:
+            pipeline.set(key, value, ex=seconds)
+        if unlock:
+            pipeline.delete(f"{key}:lock")
+        await pipeline.execute()
+
+
+def _entry(value: bytes) -> Entry:
+    head, _, body = value.partition(b"\n")
+    return Entry(body, orjson.loads(head))
 
 
 def _counter(tag: str) -> str:

@@ -46,7 +46,8 @@ def network_performance(
             conditions = _places(cells, region)
             if technology is not None:
                 conditions.append(_equal(family.keys["TECHNOLOGY"], "technology", technology))
-            parts.append(Part(family, of_family, conditions))
+            of_cells = cells is not None or technology is not None
+            parts.append(Part(family.over(by, of_cells=of_cells), of_family, conditions))
     return Selection(names, parts, by)
 
 
@@ -64,7 +65,8 @@ def traffic(
     conditions = _places(cells, region)
     if record_type is not None:
         conditions.append(_equal("v.record_type", "recordType", record_type))
-    return Selection(names, [Part(TRAFFIC, names, conditions)], by)
+    family = TRAFFIC.over(by, of_cells=cells is not None)
+    return Selection(names, [Part(family, names, conditions)], by)
 
 
 def revenue(region: str | None = None, plan: str | None = None, by: str | None = None) -> Selection:

@@ -38,12 +38,22 @@ class Measure:
 
 @dataclass(frozen=True)
 class Family:
-    """Where measures come from: a view per grain, what is always asked of it, and what it can be split by."""
+    """Where measures come from: a view per grain, what is always asked of it, and what it can be split by.
+
+    `regional`: the same measures from fewer rows, where no cell and no technology is asked for.
+    """
 
     views: Mapping[str, str]
     measures: Mapping[str, Measure]
     keys: Mapping[str, str]
     condition: str = "true"
+    regional: Family | None = None
+
+    def over(self, key: str | None, *, of_cells: bool) -> Family:
+        """Return the family to ask, where series are split by a key; `of_cells`: cells or technologies are picked."""
+        if self.regional is None or of_cells or (key is not None and key not in self.regional.keys):
+            return self
+        return self.regional
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,13 @@ def _register() -> None:
 
 
 def _benchmarks() -> typer.Typer:
+    from telestream.bench_api import api
     from telestream.consumers.bench_anomaly import anomaly
     from telestream.consumers.bench_stream import stream
     from telestream.loaders.bench import batch
 
     benchmarks = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
-    for command in (batch, stream, anomaly):
+    for command in (batch, stream, anomaly, api):
         benchmarks.command()(command)
     return benchmarks
 

@@ -14,7 +14,8 @@ from telestream.db import migrate
 pytestmark = [pytest.mark.community, pytest.mark.slow]
 
 VIEWS = (
-    "cell_traffic_5m", "cell_traffic_1h", "cell_traffic_1d", "network_kpi_hourly", "network_kpi_daily",
+    "cell_traffic_5m", "cell_traffic_1h", "cell_traffic_1d", "region_traffic_1h", "region_traffic_1d",
+    "network_kpi_hourly", "network_kpi_daily", "top_customers('bytes', '2026-03-01', '2026-04-10', 200)",
     "fact_customer_usage_daily", "revenue_daily", "cdr", "network_5m", "network_1h",
 )  # fmt: skip
 # Keys are given in the order of arrival by sequences, which an aborted insert may advance.
