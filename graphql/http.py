@@ -42,7 +42,6 @@ JSON = "application/json"
 # Deeper than any variable or extension; the encoder of JSON and the coercion of variables recurse.
 _MAX_JSON_DEPTH = 50
 _OPENERS, _CLOSERS = frozenset("[{"), frozenset("]}")
-# Half of a surrogate pair, which is no text: hashing and the database refuse it.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _log = logging.getLogger("telestream.graphql.access")
