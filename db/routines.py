@@ -83,6 +83,8 @@ def apply(connection: Connection) -> Outcome:
                     detail=error.detail,
                     hint=exc.diag.message_hint,
                 ) from exc
+        # Views that are made of rules: they stand on the tables as they are now.
+        connection.execute("SELECT * FROM privacy.apply_masking()")
         connection.execute("DELETE FROM ops.applied_routine")
         connection.execute(
             "INSERT INTO ops.applied_routine (path, sha256) SELECT * FROM unnest(%s::text[], %s::text[])",
@@ -118,7 +120,8 @@ BEGIN
         FROM pg_catalog.pg_class AS c
         WHERE c.relkind = 'v' AND c.relnamespace::regnamespace::text
             = ANY (ARRAY[
-                'bronze', 'silver', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics', 'api', 'audit'
+                'bronze', 'silver', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics', 'api', 'audit',
+                'masked_api', 'masked_analyst', 'masked_engineer'
             ])
     )) AS sql LOOP
         EXECUTE v_object.sql;
@@ -132,11 +135,13 @@ BEGIN
         ) AS v (template)
         WHERE n.nspname
             = ANY (ARRAY[
-                'bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics', 'api', 'audit'
+                'bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics', 'api', 'audit',
+                'masked_api', 'masked_analyst', 'masked_engineer'
             ])
             AND r.rolname = ANY (ARRAY[
                 'telestream_loader', 'telestream_consumer', 'telestream_api',
-                'telestream_analyst', 'telestream_privacy', 'telestream_engineer', 'telestream_gateway'
+                'telestream_analyst', 'telestream_privacy', 'telestream_engineer', 'telestream_gateway',
+                'telestream_audited'
             ])
         GROUP BY n.nspname, v.template
     LOOP

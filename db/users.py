@@ -30,4 +30,15 @@ def add_user(connection: Connection, name: str, group: str, password: str | None
         if group in {"analyst", "api", "engineer", "gateway"}:
             # Role settings are not inherited through membership: keep chunk exclusion for this login too.
             connection.execute(sql.SQL("ALTER ROLE {} SET plan_cache_mode = force_custom_plan").format(user))
+        if group in {"analyst", "engineer", "privacy"} and _pgaudit_is_there(connection):
+            # People who write SQL themselves: what they read of persons goes to the server's log.
+            connection.execute(sql.SQL("ALTER ROLE {} SET pgaudit.role = telestream_audited").format(user))
     return secret
+
+
+def _pgaudit_is_there(connection: Connection) -> bool:
+    """Say whether the server has loaded pgaudit and this login may ask it to note reads."""
+    row = connection.execute(
+        "SELECT current_setting('pgaudit.role', true) IS NOT NULL AND has_parameter_privilege('pgaudit.role', 'SET')"
+    ).fetchone()
+    return row is not None and bool(row[0])

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A row of `audit.access_log`."""
+    """A row of `audit.access_inbox`, and a little later of `audit.access_log`."""
 
     at: datetime
     principal: str
@@ -90,17 +90,21 @@ class AuditLog:
         Raises:
             Problem: the database does not take it; it stays.
         """
+        written = bool(self._waiting)
         while self._waiting:
             rows = [self._waiting[position] for position in range(min(_ROWS_PER_STATEMENT, len(self._waiting)))]
             await self._database.write(_insert(rows))
             for _ in rows:
                 self._waiting.popleft()
+        if written:
+            with contextlib.suppress(Problem):  # they are committed: a job chains them within the minute
+                await self._database.write(sql.SQL("SELECT audit.seal()"))
 
 
 def _insert(rows: Sequence[AuditRow]) -> sql.Composed:
     return sql.SQL(
-        "INSERT INTO audit.access_log (at, principal, role, operation, field, variables_sha256, object_ids, rows_read,"
-        " request_id) VALUES {}"
+        "INSERT INTO audit.access_inbox (at, principal, role, operation, field, variables_sha256, object_ids,"
+        " rows_read, request_id) VALUES {}"
     ).format(
         sql.SQL(", ").join(
             sql.SQL("({}, {}, {}, {}, {}, {}, {}::text[], {}, {})").format(

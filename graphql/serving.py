@@ -6,15 +6,17 @@ import gc
 import json
 import logging
 import socket
+import ssl
 import sys
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
-from telestream.errors import TransientError
+from telestream.errors import TerminalError, TransientError
 from telestream.graphql.app import create_app
 from telestream.graphql.connection_guard import GuardedProtocol
+from telestream.settings import settings
 
 # How long running requests may take to end after a signal.
 _GRACE_SECONDS = 10
@@ -105,17 +107,45 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
+def tls() -> dict[str, Any]:
+    """Return what uvicorn must know to serve HTTPS, nothing where no certificate is set.
+
+    Raises:
+        TerminalError: certificate and key cannot be read, or do not belong together.
+    """
+    certificate, key = settings().api_tls_cert_file, settings().api_tls_key_file
+    if certificate is None and key is None:
+        return {}
+    try:
+        if certificate is None or key is None:
+            raise OSError("one of the two is not set")
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as exc:
+        raise TerminalError(
+            "the certificate of the API cannot be used",
+            detail=f"{exc.strerror or exc}.",
+            hint="Set TELESTREAM_API_TLS_CERT_FILE and TELESTREAM_API_TLS_KEY_FILE to a certificate and its key, PEM.",
+        ) from exc
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+
+
 def serve(host: str, port: int, workers: int, forwarded_from: str) -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal comes; over TLS where a certificate is set."""
+    secure = tls()
     made = config(
         "telestream.graphql.serving:application",
         host=host,
         port=port,
         workers=workers,
         forwarded_allow_ips=forwarded_from,
+        **secure,
     )
     bound = listen(host, port)
-    print(f"serving http://{host}:{bound.getsockname()[1]}/graphql", file=sys.stderr, flush=True)
+    print(
+        f"serving {'https' if secure else 'http'}://{host}:{bound.getsockname()[1]}/graphql",
+        file=sys.stderr,
+        flush=True,
+    )
     server = uvicorn.Server(made)
     if workers > 1:
         from uvicorn.supervisors import Multiprocess

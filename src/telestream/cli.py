@@ -42,7 +42,10 @@ def _register() -> None:
     from telestream.consumers.consume_cli import register as register_consume
     from telestream.consumers.produce_cli import register as register_produce
     from telestream.consumers.topics_cli import register as register_topics
+    from telestream.db.audit_cli import register as register_audit
+    from telestream.db.catalog_cli import register as register_catalog
     from telestream.db.cli import register as register_db
+    from telestream.db.vault_cli import register as register_vault
     from telestream.demo import register as register_demo
     from telestream.graphql.api_cli import register as register_api
     from telestream.loaders.cli import register as register_loaders
@@ -50,6 +53,9 @@ def _register() -> None:
 
     register_stack(app)
     register_db(app)
+    register_vault(app)
+    register_audit(app)
+    register_catalog(app)
     register_loaders(app)
     register_topics(app)
     register_produce(app)

@@ -64,3 +64,7 @@ class BadShareError(TerminalError):
 
 class GapError(TerminalError):
     """The log no longer holds what has not been read yet, or is shorter than what has been."""
+
+
+class TamperedError(TerminalError):
+    """The access log was changed by somebody: its chain does not hold."""

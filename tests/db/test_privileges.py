@@ -16,7 +16,7 @@ READ = {
     "silver.fact_cdr": {"privacy"},
     "silver.dim_network_cell": EVERYONE,
     "silver.dim_service_plan": EVERYONE,
-    "vault.subscriber": {"privacy"},
+    "vault.subscriber": set[str](),
     "quality.quarantine": {"privacy"},
     "quality.quarantine_summary": READERS,
     "quality.score_by_day": READERS,
@@ -32,6 +32,18 @@ READ = {
     "api.key": {"gateway"},
     "api.persisted_query": {"gateway"},
     "audit.access_log": {"privacy"},
+    "audit.access_inbox": {"privacy"},
+    "audit.chain_head": {"privacy"},
+    "audit.anchor": {"privacy"},
+    "privacy.masking_rule": {"privacy"},
+    "privacy.mask_salt": set[str](),
+    "ops.pii_class": {"privacy"},
+    "ops.catalog": EVERYONE,
+    "masked_analyst.bronze_cdr": {"analyst", "engineer"},
+    "masked_analyst.bronze_network_event": {"analyst", "engineer"},
+    "masked_analyst.quality_quarantine": {"analyst", "engineer"},
+    "masked_analyst.silver_fact_cdr": {"analyst", "engineer"},
+    "masked_analyst.silver_fact_network_event": {"analyst", "engineer"},
     "gold.network_5m": EVERYONE,
     "gold.network_1h": EVERYONE,
     "gold.anomaly": EVERYONE,
@@ -77,9 +89,26 @@ CALL = {
     "SELECT * FROM api.gold_version()": {"gateway"},
     "UPDATE api.key SET last_used_at = now()": {"gateway"},
     "UPDATE api.key SET revoked_at = NULL": set[str](),
-    "INSERT INTO audit.access_log (at, principal, role, operation, field, variables_sha256, object_ids, rows_read,"
+    "INSERT INTO audit.access_inbox (at, principal, role, operation, field, variables_sha256, object_ids, rows_read,"
     " request_id) VALUES (now(), 'key:1', 'api', 'q', 'cdrs', '', '{}', 1, 'r')": {"gateway"},
-    "DELETE FROM audit.access_log": set[str](),
+    **{
+        f"{verb} audit.{table}": set[str]()
+        for table in ("access_log", "access_inbox", "anchor", "chain_head")
+        for verb in ("DELETE FROM", "TRUNCATE")
+    },
+    "UPDATE audit.access_log SET principal = 'x'": set[str](),
+    "UPDATE audit.access_inbox SET principal = 'x'": set[str](),
+    "UPDATE audit.anchor SET position = 1": set[str](),
+    "UPDATE audit.chain_head SET position = 1": set[str](),
+    "INSERT INTO audit.access_log (position) VALUES (1)": set[str](),
+    "SELECT audit.seal()": {"gateway", "privacy"},
+    "SELECT * FROM audit.maintain()": set[str](),
+    "SELECT subscriber_id, key_id, created_at FROM vault.subscriber": {"privacy"},
+    "SELECT token FROM vault.subscriber": set[str](),
+    "SELECT identity_encrypted FROM vault.subscriber": set[str](),
+    "SELECT * FROM privacy.apply_masking()": set[str](),
+    "UPDATE privacy.masking_rule SET mask = 'keep'": set[str](),
+    "UPDATE ops.pii_class SET pii_class = 'none'": set[str](),
 }
 
 
@@ -107,11 +136,12 @@ def test_calling_and_writing(connection: psycopg.Connection, role: str) -> None:
     assert can == {statement for statement, roles in CALL.items() if role in roles}
 
 
-def test_every_gold_view_is_in_the_matrix(connection: psycopg.Connection) -> None:
+def test_every_gold_and_masked_view_is_in_the_matrix(connection: psycopg.Connection) -> None:
     rows = connection.execute(
-        "SELECT 'gold.' || relname FROM pg_class WHERE relnamespace = 'gold'::regnamespace AND relkind = 'v'"
+        "SELECT relnamespace::regnamespace::text || '.' || relname FROM pg_class"
+        " WHERE relnamespace::regnamespace::text ~ '^(gold|masked_)' AND relkind = 'v'"
     ).fetchall()
-    assert {name for (name,) in rows} == {name for name in READ if name.startswith("gold.")}
+    assert {name for (name,) in rows} == {name for name in READ if name.startswith(("gold.", "masked_"))}
 
 
 def test_the_gateway_reads_data_only_as_somebody(connection: psycopg.Connection, superuser: psycopg.Connection) -> None:
@@ -133,16 +163,19 @@ def test_the_gateway_reads_data_only_as_somebody(connection: psycopg.Connection,
         superuser.execute("DROP ROLE test_gateway_login")
 
 
-@pytest.mark.parametrize("role", ["analyst", "api"])
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"privacy"}))
 def test_readers_reach_no_chunk_behind_the_views(
     connection: psycopg.Connection, superuser: psycopg.Connection, role: str
 ) -> None:
     refine(connection, [cdr()])
     chunks = superuser.execute("SELECT c::text FROM public.show_chunks('silver.fact_cdr') AS c").fetchall()
+    connection.execute("CALL rollup.refresh_pending()")
+    chunks += superuser.execute("SELECT c::text FROM public.show_chunks('rollup.revenue_1d_v1') AS c").fetchall()
     chunks += superuser.execute(
-        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'bronze.cdr'::regclass"
+        "SELECT inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent IN ('bronze.cdr'::regclass, 'bronze.network_event'::regclass, 'audit.access_log'::regclass)"
     ).fetchall()
-    assert len(chunks) > 1
+    assert len(chunks) > 12
     for (chunk,) in chunks:
         assert not allowed(connection, role, f"SELECT * FROM {chunk} LIMIT 1"), chunk
 
@@ -157,11 +190,12 @@ def test_nothing_an_analyst_reads_names_a_person_or_a_device(connection: psycopg
             "SELECT c.oid::regclass::text FROM pg_class AS c"
             " WHERE c.relkind IN ('r', 'v', 'p', 'm')"
             " AND c.relnamespace::regnamespace::text"
-            " IN ('bronze', 'silver', 'gold', 'rollup', 'quality', 'ops', 'vault', 'privacy', 'analytics', 'api', 'audit')"
+            " IN ('bronze', 'silver', 'gold', 'rollup', 'quality', 'ops', 'vault', 'privacy', 'analytics', 'api', 'audit',"
+            " 'masked_api', 'masked_analyst', 'masked_engineer')"
             " AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
         ).fetchall()
     ]
-    assert "gold.cdr" in names
+    assert {"gold.cdr", "masked_analyst.bronze_cdr"} <= set(names)
     for name in names:
         text = str(connection.execute(f"SELECT to_jsonb(t) FROM {name} AS t LIMIT 2000").fetchall())
         for secret in (
@@ -191,14 +225,17 @@ def test_every_object_a_reader_sees_has_a_comment(connection: psycopg.Connection
         SELECT c.oid::regclass::text, a.attname
         FROM pg_class AS c
         INNER JOIN pg_attribute AS a ON c.oid = a.attrelid AND a.attnum > 0 AND NOT a.attisdropped
-        WHERE c.relnamespace::regnamespace::text IN ('gold', 'silver', 'quality', 'ops', 'vault', 'analytics', 'api', 'audit')
-            AND c.relkind IN ('r', 'v', 'p')
+        WHERE c.relnamespace::regnamespace::text IN (
+            'bronze', 'gold', 'silver', 'quality', 'ops', 'vault', 'analytics', 'api', 'audit', 'privacy',
+            'masked_api', 'masked_analyst', 'masked_engineer'
+        )
+            AND c.relkind IN ('r', 'v', 'p') AND NOT c.relispartition
             AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)
         UNION ALL
         SELECT p.oid::regprocedure::text, ''
         FROM pg_proc AS p
         WHERE p.pronamespace::regnamespace::text IN (
-            'bronze', 'gold', 'silver', 'rollup', 'quality', 'ops', 'vault', 'analytics', 'api'
+            'bronze', 'gold', 'silver', 'rollup', 'quality', 'ops', 'vault', 'analytics', 'api', 'audit', 'privacy'
         )
             AND obj_description(p.oid, 'pg_proc') IS NULL
         """

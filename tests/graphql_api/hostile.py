@@ -206,7 +206,7 @@ _CLEAR = "query($f: CdrFilter!) { cdrs(filter: $f) { nodes { msisdn } } }"
 HOSTILE: dict[str, tuple[Callable[[Api], str], str]] = {
     "selections 50 deep": (_query("{" + "a{" * 50 + "b" + "}" * 51), "DEPTH_EXCEEDED"),
     "selections 190 deep": (_query("{a" * 190 + "}" * 190), "DEPTH_EXCEEDED"),
-    "selections 900 deep": (_query("{a" * 900 + "}" * 900), "PARSE_FAILED"),
+    "selections 900 deep": (_query("{a" * 900 + "}" * 900), "TOKENS_EXCEEDED"),
     "lists 190 deep": (_query("{ cells(after: " + "[" * 190 + "]" * 190 + ") { nodes { name } } }"), "VALIDATION_FAILED"),
     "lists 900 deep": (_query("{ cells(after: " + "[" * 900 + "]" * 900 + ") { nodes { name } } }"), "PARSE_FAILED"),
     "types 900 deep": (_query("query($a: " + "[" * 900 + "Int" + "]" * 900 + ") { regions { name } }"), "PARSE_FAILED"),

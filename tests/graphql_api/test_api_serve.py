@@ -12,10 +12,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import psycopg
 import pytest
+import urllib3
 from command import assert_clear_error, telestream
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from fix_db import url_of
 from graphql_api.fix_api import POOL
 from psycopg.conninfo import conninfo_to_dict
@@ -31,7 +38,9 @@ def served(redis_url: str, *options: str, **environment: str) -> Iterator[tuple[
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        assert line.startswith("serving http://127.0.0.1:"), line + process.stderr.read()
+        assert line.startswith(("serving http://127.0.0.1:", "serving https://127.0.0.1:")), (
+            line + process.stderr.read()
+        )
         yield line.split()[1].removesuffix("/graphql"), process
     finally:
         if process.poll() is None:
@@ -67,7 +76,7 @@ def test_it_serves_until_it_is_told_to_stop(database: str, redis_url: str, optio
         assert process.wait(30) in {0, -signal.SIGTERM}
     [logged] = [line for line in lines if line["message"] == "request"]
     assert (logged["request_id"], logged["operation"], logged["code"]) == ("mine-1234", "Mine", "ok")
-    assert key.split("_")[2] not in json.dumps(lines)
+    assert key.split("_", 2)[2] not in json.dumps(lines)
     assert not any(line["level"] == "error" for line in lines), lines
 
 
@@ -133,3 +142,52 @@ def test_a_login_of_the_gateway_is_all_it_needs(
 def test_another_time_zone_than_the_one_of_gold_is_refused(database: str, redis_url: str) -> None:
     result = telestream("api", "serve", TELESTREAM_TIME_ZONE="Asia/Tokyo", TELESTREAM_REDIS_URL=redis_url)
     assert_clear_error(result, "Asia/Tokyo")
+
+
+def self_signed(folder: Path) -> dict[str, str]:
+    """Make a certificate for 127.0.0.1 and return the settings that name it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return {
+        "TELESTREAM_API_TLS_CERT_FILE": str(folder / "cert.pem"), "TELESTREAM_API_TLS_KEY_FILE": str(folder / "key.pem"),
+    }  # fmt: skip
+
+
+def test_it_serves_https_where_a_certificate_is_set(database: str, redis_url: str, tmp_path: Path) -> None:
+    given = self_signed(tmp_path)
+    with served(redis_url, **given) as (url, _), urllib3.PoolManager(ca_certs=str(tmp_path / "cert.pem")) as trusting:
+        assert url.startswith("https://")
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                assert trusting.request("GET", url + "/readyz", timeout=5, retries=False).status == 200
+                break
+            except urllib3.exceptions.NewConnectionError:
+                assert time.monotonic() < deadline
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            trusting.request("GET", url.replace("https", "http") + "/readyz", timeout=5, retries=False)
+    (tmp_path / "key.pem").unlink()
+    assert_clear_error(
+        telestream("api", "serve", "--port", "0", TELESTREAM_REDIS_URL=redis_url, **given), "certificate"
+    )
+    del given["TELESTREAM_API_TLS_KEY_FILE"]
+    assert_clear_error(
+        telestream("api", "serve", "--port", "0", TELESTREAM_REDIS_URL=redis_url, **given), "one of the two is not set"
+    )

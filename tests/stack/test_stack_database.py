@@ -28,6 +28,7 @@ def owner_url(superuser_url: str) -> Iterator[str]:
     yield f"postgresql://{OWNER}:secret@{address.hostname}:{address.port or 5432}/{DATABASE}"
     with psycopg.connect(superuser_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(DATABASE)))
+        connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(OWNER)))
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(OWNER)))
 
 

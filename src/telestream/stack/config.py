@@ -20,7 +20,10 @@ unix_socket_directories = '{home}/run'
 max_connections = 100
 password_encryption = 'scram-sha-256'
 
-shared_preload_libraries = 'timescaledb,pg_cron,pg_stat_statements'
+shared_preload_libraries = 'timescaledb,pg_cron,pg_stat_statements,pgaudit'
+# Which object a login that asks for it has read, and not the statement: it may name a person.
+pgaudit.log_statement = off
+pgaudit.log_level = log
 timescaledb.telemetry_level = off
 # The Apache edition runs no jobs; schedulers would only log that, and hold connections to test databases.
 timescaledb.max_background_workers = 0

@@ -17,6 +17,7 @@ GROUP_ROLES = (
     "telestream_privacy",
     "telestream_engineer",
     "telestream_gateway",
+    "telestream_audited",
 )
 _EXTENSIONS = ("timescaledb", "vector", "pgcrypto", "pg_stat_statements", "cube", "earthdistance")
 
@@ -63,11 +64,23 @@ def prepare_database(superuser_url: str, name: str, owner: str) -> None:
         for extension in _EXTENSIONS:
             connection.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension)))
         _create_partman(connection, owner)
+        _lend_pgaudit(connection, owner)
         cron_database = connection.execute("SELECT current_setting('cron.database_name', true)").fetchone()
         if cron_database == (name,):
             connection.execute("CREATE EXTENSION IF NOT EXISTS pg_cron")
             _grant(connection, owner, "USAGE ON SCHEMA cron")
             _grant(connection, owner, "SELECT, DELETE ON cron.job_run_details")
+
+
+def _lend_pgaudit(connection: psycopg.Connection, owner: str) -> None:
+    """Let the owner have the reads of a login noted, where the server has loaded pgaudit."""
+    row = connection.execute(
+        "SELECT current_setting('pgaudit.role', true) IS NOT NULL"
+        " AND NOT has_parameter_privilege(%s, 'pgaudit.role', 'SET')",
+        [owner],
+    ).fetchone()
+    if row is not None and row[0]:
+        connection.execute(sql.SQL("GRANT SET ON PARAMETER pgaudit.role TO {}").format(sql.Identifier(owner)))
 
 
 def _create_partman(connection: psycopg.Connection, owner: str) -> None:

@@ -30,6 +30,8 @@ _PACKAGES = (
     f"postgresql-{POSTGRES_MAJOR}-pgvector",
     f"postgresql-{POSTGRES_MAJOR}-partman",
     f"postgresql-{POSTGRES_MAJOR}-cron",
+    f"postgresql-{POSTGRES_MAJOR}-pgaudit",
+    f"postgresql-{POSTGRES_MAJOR}-plpgsql-check",  # for our tests
 )
 # Unpacking without running maintainer scripts needs neither root nor subordinate user ids, and no cluster is
 # created that would be thrown away.

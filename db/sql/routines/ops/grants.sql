@@ -24,7 +24,10 @@ GRANT SELECT (
     quarantine_id, dataset, batch_id, line, rules, reason, quarantined_at, replayed_at, replay_batch_id, raw
 ), UPDATE (raw, replayed_at) ON quality.quarantine TO telestream_loader, telestream_consumer;
 GRANT SELECT ON bronze.cdr, bronze.network_event, silver.fact_cdr, silver.fact_network_event, ops.dead_letter,
-quality.quarantine, vault.subscriber TO telestream_privacy;
+quality.quarantine TO telestream_privacy;
+-- Not the token and the encrypted identity: with the key they would show a person without a row in the access
+-- log.
+GRANT SELECT (subscriber_id, key_id, created_at) ON vault.subscriber TO telestream_privacy;
 -- An engineer inherits what an analyst may read.
 GRANT SELECT ON ops.batch, ops.source_file, ops.watermark, ops.kafka_offset, ops.kafka_slice, rollup.pending,
 rollup.watermark, ops.outbox, analytics.detection TO telestream_engineer;
@@ -35,6 +38,10 @@ GRANT SELECT (
 GRANT USAGE ON SCHEMA api, audit, analytics, ops TO telestream_gateway;
 GRANT SELECT ON api.key, api.persisted_query, ops.setting TO telestream_gateway;
 GRANT UPDATE (last_used_at) ON api.key TO telestream_gateway;
-GRANT INSERT ON audit.access_log TO telestream_gateway;
-GRANT USAGE ON SCHEMA audit TO telestream_privacy;
-GRANT SELECT ON audit.access_log TO telestream_privacy;
+GRANT INSERT ON audit.access_inbox TO telestream_gateway;
+GRANT USAGE ON SCHEMA audit, privacy TO telestream_privacy;
+GRANT SELECT ON audit.access_log, audit.access_inbox, audit.chain_head, audit.anchor, privacy.masking_rule,
+ops.pii_class TO telestream_privacy;
+-- Nobody holds this role. Where pgaudit is loaded, it notes who reads what the role could read.
+GRANT SELECT ON bronze.cdr, bronze.network_event, silver.fact_cdr, silver.fact_network_event, gold.cdr,
+gold.fact_customer_usage_daily, quality.quarantine, ops.dead_letter, vault.subscriber TO telestream_audited;

@@ -32,6 +32,7 @@ BEGIN
         oldest_kept_batch := v_keep_from;
         RETURN NEXT;
     END LOOP;
+    PERFORM audit.maintain();
     -- A slice leads from a record of Bronze or of the quarantine to its message; most have neither any more.
     DELETE FROM ops.kafka_slice AS k
     USING ops.batch AS b
@@ -43,5 +44,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ops.maintain() IS
-'Makes Bronze partitions ahead, drops expired ones and the lineage that only led to them';
+'Makes partitions of Bronze and of the access log ahead, drops expired ones and the lineage that led to them';
 REVOKE ALL ON FUNCTION ops.maintain() FROM PUBLIC;
