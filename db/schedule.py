@@ -9,6 +9,7 @@ from telestream.db.edition import edition
 _JOBS = (
     ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
     ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),
+    ("telestream retention", "37 2 * * *", "CALL ops.enforce_retention()"),
     # pg_cron keeps a row for each run and never removes one.
     (
         "telestream prune",
@@ -19,7 +20,7 @@ _JOBS = (
 
 
 def schedule(connection: Connection) -> str:
-    """Schedule refresh (each minute) and maintenance (each night); repeating it changes nothing.
+    """Schedule refresh (each minute), maintenance and retention (each night); repeating it changes nothing.
 
     Returns:
         What does the scheduling, or why nothing does.
@@ -30,7 +31,8 @@ def schedule(connection: Connection) -> str:
         connection.execute("SET ROLE telestream_owner")
         connection.execute(
             "SELECT public.add_job(j.proc::regproc, j.every) FROM (VALUES"
-            " ('ops.refresh_job', interval '1 minute'), ('ops.maintain_job', interval '1 day')) AS j (proc, every)"
+            " ('ops.refresh_job', interval '1 minute'), ('ops.maintain_job', interval '1 day'),"
+            " ('ops.retention_job', interval '1 day')) AS j (proc, every)"
             " WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs AS t"
             " WHERE t.proc_schema || '.' || t.proc_name = j.proc)"
         )
@@ -38,7 +40,10 @@ def schedule(connection: Connection) -> str:
         return "timescaledb jobs"
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
     if row is None or not row[0]:
-        return "nothing: pg_cron is not in this database; call rollup.refresh_pending() and ops.maintain() from outside"
+        return (
+            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), ops.maintain() and"
+            " ops.enforce_retention() from outside"
+        )
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))
     return "pg_cron"

@@ -38,3 +38,8 @@ GRANT UPDATE (last_used_at) ON api.key TO telestream_gateway;
 GRANT INSERT ON audit.access_log TO telestream_gateway;
 GRANT USAGE ON SCHEMA audit TO telestream_privacy;
 GRANT SELECT ON audit.access_log TO telestream_privacy;
+-- What is final, what is archived and how long what is kept; who is under a legal hold is not for everyone.
+GRANT SELECT ON ops.horizon, ops.retention_rule, ops.archive_day, ops.archive_column
+TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
+GRANT SELECT, INSERT ON ops.legal_hold TO telestream_privacy;
+GRANT UPDATE (until) ON ops.legal_hold TO telestream_privacy;

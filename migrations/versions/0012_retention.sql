@@ -1,0 +1,182 @@
+SET LOCAL ROLE telestream_owner;
+
+-- The horizon --------------------------------------------------------------------------------------
+
+CREATE TABLE ops.horizon (
+    dataset text PRIMARY KEY,
+    kept_from timestamptz NOT NULL DEFAULT '-infinity',
+    raised_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE ops.horizon IS
+'Per fact the time before which Gold is final: older rows are refused, older buckets are never computed anew';
+COMMENT ON COLUMN ops.horizon.dataset IS 'cdr or network_event';
+COMMENT ON COLUMN ops.horizon.kept_from IS
+'Days before it may have left Silver; the start of a bucket of every rollup over the fact';
+COMMENT ON COLUMN ops.horizon.raised_at IS 'When it last rose';
+INSERT INTO ops.horizon (dataset) VALUES ('cdr'), ('network_event');
+
+-- Rules are tried when they are written, by a trigger that is not there yet on a new database.
+ALTER TABLE quality.rule DISABLE TRIGGER USER;
+INSERT INTO quality.rule (dataset, rule, dimension, severity, predicate, message) VALUES
+(
+    'cdr', 'before_horizon', 'timeliness', 'error',
+    $$b.started_at < (SELECT h.kept_from FROM ops.horizon AS h WHERE h.dataset = 'cdr')$$,
+    'started_at lies before the horizon: Gold of that day is final, see ops.horizon'
+),
+(
+    'network_event', 'before_horizon', 'timeliness', 'error',
+    $$b.event_at < (SELECT h.kept_from FROM ops.horizon AS h WHERE h.dataset = 'network_event')$$,
+    'event_at lies before the horizon: Gold of that day is final, see ops.horizon'
+);
+ALTER TABLE quality.rule ENABLE TRIGGER USER;
+
+-- Archive ------------------------------------------------------------------------------------------
+
+CREATE TABLE ops.archive_day (
+    dataset text NOT NULL,
+    day date NOT NULL,
+    target text NOT NULL,
+    state text NOT NULL CHECK (state IN ('written', 'verified', 'dropped')),
+    rows bigint NOT NULL,
+    checksum numeric NOT NULL,
+    table_version bigint NOT NULL,
+    written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    verified_at timestamptz,
+    dropped_at timestamptz,
+    PRIMARY KEY (dataset, day)
+);
+COMMENT ON TABLE ops.archive_day IS 'The archive''s ledger: which UTC days of which fact are in Delta Lake';
+COMMENT ON COLUMN ops.archive_day.dataset IS 'cdr or network_event';
+COMMENT ON COLUMN ops.archive_day.day IS 'Day in UTC';
+COMMENT ON COLUMN ops.archive_day.target IS 'The Delta table that holds it: folder or address';
+COMMENT ON COLUMN ops.archive_day.state IS
+'written; verified: count and checksum of what was read back are those of Silver; dropped: Silver has let go of it';
+COMMENT ON COLUMN ops.archive_day.rows IS 'Rows of the day in the archive';
+COMMENT ON COLUMN ops.archive_day.checksum IS
+'Sum over the rows of the first 60 bits of the MD5 of the row; its order does not matter';
+COMMENT ON COLUMN ops.archive_day.table_version IS 'Version of the Delta table that holds the day';
+COMMENT ON COLUMN ops.archive_day.written_at IS 'When it was written';
+COMMENT ON COLUMN ops.archive_day.verified_at IS 'When it was last found equal to Silver';
+COMMENT ON COLUMN ops.archive_day.dropped_at IS 'When Silver let go of it; the archive holds the only copy since';
+
+CREATE TABLE ops.archive_column (
+    dataset text NOT NULL,
+    position integer NOT NULL,
+    name text NOT NULL,
+    left_out_because text,
+    PRIMARY KEY (dataset, name),
+    UNIQUE (dataset, position)
+);
+COMMENT ON TABLE ops.archive_column IS
+'What of each fact goes to the archive, in this order; a column that is not listed never leaves';
+COMMENT ON COLUMN ops.archive_column.dataset IS 'cdr or network_event';
+COMMENT ON COLUMN ops.archive_column.position IS 'Place in the archive';
+COMMENT ON COLUMN ops.archive_column.name IS 'Column of the fact';
+COMMENT ON COLUMN ops.archive_column.left_out_because IS 'Null: it is archived; else why it is not';
+INSERT INTO ops.archive_column (dataset, position, name)
+SELECT
+    'cdr' AS dataset,
+    u.position,
+    u.name
+FROM pg_catalog.unnest(
+    ARRAY[
+        'started_at', 'answered_at', 'ended_at', 'cdr_id', 'batch_id', 'source_line', 'subscriber_id', 'caller_id',
+        'called_id', 'bytes_up', 'bytes_down', 'charge_micro', 'duration_s', 'billed_s', 'cell_key', 'region_key',
+        'plan_key', 'is_roaming', 'source_system', 'record_type', 'direction', 'technology', 'disposition', 'cause',
+        'currency', 'tac', 'apn'
+    ]
+) WITH ORDINALITY AS u (name, position)
+UNION ALL
+SELECT
+    'network_event' AS dataset,
+    u.position,
+    u.name
+FROM pg_catalog.unnest(
+    ARRAY[
+        'event_at', 'event_id', 'batch_id', 'source_line', 'subscriber_id', 'cell_key', 'rsrp_dbm', 'rsrq_db',
+        'sinr_db', 'latency_ms', 'throughput_up_kbps', 'throughput_down_kbps', 'packet_loss_pct', 'is_late',
+        'event_type', 'technology', 'source_system', 'outcome', 'severity', 'cause'
+    ]
+) WITH ORDINALITY AS u (name, position);
+INSERT INTO ops.archive_column (dataset, position, name, left_out_because) VALUES
+('cdr', 100, 'extras', 'further fields of the source, unchecked: they may name a person'),
+('network_event', 100, 'payload', 'further fields of the vendor, unchecked: they may name a person');
+
+-- Retention ----------------------------------------------------------------------------------------
+
+CREATE TABLE ops.retention_rule (
+    record_class text NOT NULL CHECK (
+        record_class IN (
+            'bronze.cdr', 'bronze.network_event', 'silver.cdr', 'silver.network_event', 'quarantine', 'dead_letter'
+        )
+    ),
+    jurisdiction text NOT NULL DEFAULT '*',
+    minimum interval,
+    maximum interval,
+    source text NOT NULL,
+    PRIMARY KEY (record_class, jurisdiction),
+    CHECK (minimum IS NOT NULL OR maximum IS NOT NULL)
+);
+COMMENT ON TABLE ops.retention_rule IS
+'How long each kind of record must and may be kept; of the rules that apply the strictest counts. '
+'What is shipped are examples, not legal advice';
+COMMENT ON COLUMN ops.retention_rule.record_class IS 'Kind of record';
+COMMENT ON COLUMN ops.retention_rule.jurisdiction IS 'Applies where ops.setting''s jurisdiction names it; * applies always';
+COMMENT ON COLUMN ops.retention_rule.minimum IS 'Not dropped before it is this old; null: no minimum';
+COMMENT ON COLUMN ops.retention_rule.maximum IS 'Dropped once it is older; null: no maximum';
+COMMENT ON COLUMN ops.retention_rule.source IS 'Law, contract or policy it comes from';
+
+-- What an operator has set for Bronze goes on to hold.
+INSERT INTO ops.retention_rule (record_class, jurisdiction, minimum, maximum, source)
+SELECT
+    c.record_class,
+    '*' AS jurisdiction,
+    NULL::interval AS minimum,
+    s.value::interval AS maximum,
+    'Policy: raw records only as long as a load may have to be looked into' AS source
+FROM (VALUES ('bronze.cdr'), ('bronze.network_event')) AS c (record_class)
+INNER JOIN ops.setting AS s ON s.name = 'bronze_retention';
+DELETE FROM ops.setting WHERE name = 'bronze_retention';
+INSERT INTO ops.retention_rule (record_class, jurisdiction, minimum, maximum, source) VALUES
+('quarantine', '*', NULL, '90 days', 'Policy: refused records hold personal data in clear'),
+('dead_letter', '*', NULL, '90 days', 'Policy: messages that could not be decoded may hold personal data'),
+('silver.cdr', 'AU', '2 years', NULL, 'Example: Telecommunications (Interception and Access) Act 1979, s 187C'),
+('silver.cdr', 'DE', NULL, '7 months', 'Example: TDDDG s 10, billing data six months after the bill'),
+('silver.cdr', 'FR', '1 year', NULL, 'Example: CPCE article L34-1'),
+('silver.cdr', 'GB', NULL, '12 months', 'Example: Investigatory Powers Act 2016, s 87, where a notice is in force'),
+('silver.cdr', 'IN', '2 years', NULL, 'Example: Unified Licence as amended in 2021'),
+('silver.cdr', 'US', '18 months', NULL, 'Example: 47 CFR 42.6, toll records');
+
+INSERT INTO ops.setting (name, value, description) VALUES
+('hot_window', '90 days', 'Days of Silver that ended longer ago go to the archive'),
+(
+    'jurisdiction', '',
+    'Whose rows of ops.retention_rule apply besides *, e.g. GB or GB,DE; empty: no other'
+);
+
+CREATE TABLE ops.legal_hold (
+    hold_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    dataset text CHECK (dataset IN ('cdr', 'network_event')),
+    subscriber_id bigint,
+    from_at timestamptz,
+    to_at timestamptz,
+    reason text NOT NULL CHECK (reason <> ''),
+    placed_by text NOT NULL DEFAULT session_user,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    until timestamptz,
+    CHECK (from_at < to_at),
+    -- A hold on everything is asked for per dataset, not by leaving all out.
+    CHECK (num_nonnulls(dataset, subscriber_id, from_at, to_at) > 0)
+);
+COMMENT ON TABLE ops.legal_hold IS 'What must not be dropped while it is in force, whatever its age';
+COMMENT ON COLUMN ops.legal_hold.hold_id IS 'Surrogate key';
+COMMENT ON COLUMN ops.legal_hold.dataset IS 'cdr or network_event; null: both';
+COMMENT ON COLUMN ops.legal_hold.subscriber_id IS 'Surrogate of a person; null: everybody';
+COMMENT ON COLUMN ops.legal_hold.from_at IS 'First event time; null: from the beginning';
+COMMENT ON COLUMN ops.legal_hold.to_at IS 'End of the event times; null: without end';
+COMMENT ON COLUMN ops.legal_hold.reason IS 'Why, e.g. the file number; no personal data';
+COMMENT ON COLUMN ops.legal_hold.placed_by IS 'Login that placed it';
+COMMENT ON COLUMN ops.legal_hold.since IS 'In force from';
+COMMENT ON COLUMN ops.legal_hold.until IS 'In force until; null: until it is lifted';
+
+RESET ROLE;
