@@ -15,4 +15,22 @@ DROP TABLE ops.retention_rule;
 DROP TABLE ops.archive_column;
 DROP TABLE ops.archive_day;
 DELETE FROM quality.rule WHERE rule = 'before_horizon';
+DO $$
+DECLARE
+    v_store record;
+BEGIN
+    FOR v_store IN
+        SELECT
+            c.materialization_hypertable_schema AS store_schema,
+            c.materialization_hypertable_name AS store_name
+        FROM timescaledb_information.continuous_aggregates AS c
+        WHERE c.view_schema = 'rollup'
+    LOOP
+        EXECUTE pg_catalog.format(
+            'DROP TRIGGER IF EXISTS final_guard ON %I.%I', v_store.store_schema, v_store.store_name
+        );
+    END LOOP;
+END
+$$;
+DROP FUNCTION rollup.refuse_final_delete();
 DROP TABLE ops.horizon;

@@ -30,6 +30,51 @@ INSERT INTO quality.rule (dataset, rule, dimension, severity, predicate, message
 );
 ALTER TABLE quality.rule ENABLE TRIGGER USER;
 
+-- Community edition: whoever refreshes a continuous aggregate by hand passes our routines by, and the server would
+-- delete the buckets of dropped days, since it finds no facts for them. So what it stores refuses to be deleted.
+-- State, since triggers of the revision stand on it.
+CREATE FUNCTION rollup.refuse_final_delete()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF old.bucket < (SELECT h.kept_from FROM ops.horizon AS h WHERE h.dataset = tg_argv[0]) THEN
+        RAISE EXCEPTION 'Gold of % is final in the bucket of %', tg_argv[0], old.bucket
+            USING ERRCODE = 'TS011',
+            DETAIL = 'A refresh was to compute it anew, but its facts may have left Silver.',
+            HINT = 'Refresh from the horizon on, see ops.horizon.';
+    END IF;
+    RETURN CASE tg_op WHEN 'DELETE' THEN old ELSE new END;
+END
+$$;
+COMMENT ON FUNCTION rollup.refuse_final_delete() IS 'Keeps stored buckets before the horizon from being deleted';
+REVOKE ALL ON FUNCTION rollup.refuse_final_delete() FROM PUBLIC;
+DO $$
+DECLARE
+    v_store record;
+BEGIN
+    IF pg_catalog.current_setting('timescaledb.license') = 'timescale' THEN
+        FOR v_store IN
+            SELECT
+                c.materialization_hypertable_schema AS store_schema,
+                c.materialization_hypertable_name AS store_name,
+                pg_catalog.replace(d.source, 'silver.fact_', '') AS dataset
+            FROM rollup.definition AS d
+            INNER JOIN timescaledb_information.continuous_aggregates AS c
+                ON c.view_schema = 'rollup' AND c.view_name = d.rollup_name || '_v' || d.version
+            WHERE d.source LIKE 'silver.%'
+        LOOP
+            EXECUTE pg_catalog.format(
+                'CREATE TRIGGER final_guard BEFORE DELETE OR UPDATE ON %I.%I '
+                'FOR EACH ROW EXECUTE FUNCTION rollup.refuse_final_delete(%L)',
+                v_store.store_schema, v_store.store_name, v_store.dataset
+            );
+        END LOOP;
+    END IF;
+END
+$$;
+
 -- Archive ------------------------------------------------------------------------------------------
 
 CREATE TABLE ops.archive_day (
