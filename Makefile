@@ -1,6 +1,6 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench-batch bench-stream bench-anomaly lock clean
+.PHONY: help setup demo test lint bench-batch bench-stream bench-anomaly bench-archive lock clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -40,6 +40,9 @@ bench-stream: setup ## measure Kafka to Gold against a bare loop, and the latenc
 
 bench-anomaly: setup ## measure precision and recall of the anomaly detection
 	$(BIN)/telestream bench anomaly
+
+bench-archive: setup ## measure the archive: rows per second, bytes per row
+	$(BIN)/telestream bench archive
 
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 \
