@@ -64,6 +64,7 @@ class Archiver:
         self._connection = connection
         self._url = url
         self._dataset = dataset
+        self._fact = sql.Identifier("silver", f"fact_{dataset}")
         elsewhere = connection.execute(
             "SELECT target FROM ops.archive_day WHERE dataset = %s AND target <> %s LIMIT 1",
             (dataset, table_uri(target, dataset)),
@@ -118,18 +119,19 @@ class Archiver:
             return None
         if known and known[0] == "verified" and not known[3] and not thorough:
             return ArchivedDay(self._dataset, day, "already verified", known[1], self.table.size(day))
-        source = self._source(day)
-        if known and Content(known[1], int(known[2])) == source and self.table.content(day) == source:
-            self._verified(day)
-            return ArchivedDay(self._dataset, day, "verified again", source.rows, self.table.size(day))
-        if known and source.rows < known[1]:
-            raise TerminalError(
-                f"Silver has less of {day} than its archive",
-                detail=f"{self._dataset}: {known[1]} rows are archived, Silver has {source.rows}. "
-                "Something else than this command has dropped them, and the archive is left as it is.",
-                hint="If they were meant to go, delete the day from ops.archive_day: the next run writes what is left.",
-            )
-        if not source.rows:
+        if known:
+            archived, source = Content(known[1], int(known[2])), self._source(day)
+            if archived == source and self.table.content(day) == source:
+                self._verified(day)
+                return ArchivedDay(self._dataset, day, "verified again", source.rows, self.table.size(day))
+            if source.rows < archived.rows:
+                raise TerminalError(
+                    f"Silver has less of {day} than its archive",
+                    detail=f"{self._dataset}: {archived.rows} rows are archived, Silver has {source.rows}. "
+                    "Something else than this command has dropped them, and the archive is left as it is.",
+                    hint="If they were meant to go, delete the day from ops.archive_day: what is left is written next.",
+                )
+        elif not self._exists(day):
             return None
         for _ in range(_ATTEMPTS):
             version = self._write(day)
@@ -182,6 +184,19 @@ class Archiver:
             kept = exc.diag.message_detail or exc.diag.message_primary
         return Dropped(self._dataset, lo.date(), hi.date() - timedelta(days=1), freed, kept)
 
+    def _exists(self, day: date) -> bool:
+        found = self._connection.execute(
+            sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(self._fact, self._within(day))
+        ).fetchone()
+        return found == (True,)
+
+    def _within(self, day: date) -> sql.Composed:
+        """Return the condition of a day, with constants: chunks outside are not read."""
+        time = sql.Identifier(self._time)
+        return sql.SQL("{} >= {} AND {} < {}").format(
+            time, sql.Literal(f"{day}T00:00:00Z"), time, sql.Literal(f"{day + timedelta(days=1)}T00:00:00Z")
+        )
+
     def _source(self, day: date) -> Content:
         row = self._connection.execute(
             "SELECT o_rows, o_checksum::text FROM ops.day_checksum(%s, %s)", (self._dataset, day)
@@ -194,13 +209,9 @@ class Archiver:
             sql.SQL("{}::text").format(sql.Identifier(field.name)) if kind == "uuid" else sql.Identifier(field.name)
             for field, kind in zip(self.table.schema, self.table.kinds(), strict=True)
         )
-        statement = sql.SQL("SELECT {} FROM {} WHERE {} >= {} AND {} < {} ORDER BY {}").format(
-            columns,
-            sql.Identifier("silver", f"fact_{self._dataset}"),
-            sql.Identifier(self._time), sql.Literal(f"{day}T00:00:00Z"),
-            sql.Identifier(self._time), sql.Literal(f"{day + timedelta(days=1)}T00:00:00Z"),
-            sql.Identifier(self._time),
-        )  # fmt: skip
+        statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {}").format(
+            columns, self._fact, self._within(day), sql.Identifier(self._time)
+        )
         try:
             with arrow_batches(self._url, statement, role=OWNER) as reader:
                 return self.table.replace_day(day, reader)

@@ -30,9 +30,9 @@ INSERT INTO quality.rule (dataset, rule, dimension, severity, predicate, message
 );
 ALTER TABLE quality.rule ENABLE TRIGGER USER;
 
--- Community edition: whoever refreshes a continuous aggregate by hand passes our routines by, and the server would
--- delete the buckets of dropped days, since it finds no facts for them. So what it stores refuses to be deleted.
--- State, since triggers of the revision stand on it.
+-- Community edition: whoever refreshes a continuous aggregate by hand passes our routines by, and the server
+-- would delete the buckets of dropped days, since it finds no facts for them. So what it stores refuses to be
+-- deleted. State, since triggers of the revision stand on it.
 CREATE FUNCTION rollup.refuse_final_delete()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -48,7 +48,8 @@ BEGIN
     RETURN CASE tg_op WHEN 'DELETE' THEN old ELSE new END;
 END
 $$;
-COMMENT ON FUNCTION rollup.refuse_final_delete() IS 'Keeps stored buckets before the horizon from being deleted';
+COMMENT ON FUNCTION rollup.refuse_final_delete() IS
+'Keeps stored buckets before the horizon from being deleted';
 REVOKE ALL ON FUNCTION rollup.refuse_final_delete() FROM PUBLIC;
 DO $$
 DECLARE
@@ -90,19 +91,22 @@ CREATE TABLE ops.archive_day (
     dropped_at timestamptz,
     PRIMARY KEY (dataset, day)
 );
-COMMENT ON TABLE ops.archive_day IS 'The archive''s ledger: which UTC days of which fact are in Delta Lake';
+COMMENT ON TABLE ops.archive_day IS
+'The archive''s ledger: which UTC days of which fact are in Delta Lake';
 COMMENT ON COLUMN ops.archive_day.dataset IS 'cdr or network_event';
 COMMENT ON COLUMN ops.archive_day.day IS 'Day in UTC';
-COMMENT ON COLUMN ops.archive_day.target IS 'The Delta table that holds it: folder or address';
+COMMENT ON COLUMN ops.archive_day.target IS
+'The Delta table that holds it: folder or address';
 COMMENT ON COLUMN ops.archive_day.state IS
-'written; verified: count and checksum of what was read back are those of Silver; dropped: Silver has let go of it';
+'written; verified: count and checksum read back are those of Silver; dropped: Silver has let go of it';
 COMMENT ON COLUMN ops.archive_day.rows IS 'Rows of the day in the archive';
 COMMENT ON COLUMN ops.archive_day.checksum IS
 'Sum over the rows of the first 60 bits of the MD5 of the row; its order does not matter';
 COMMENT ON COLUMN ops.archive_day.table_version IS 'Version of the Delta table that holds the day';
 COMMENT ON COLUMN ops.archive_day.written_at IS 'When it was written';
 COMMENT ON COLUMN ops.archive_day.verified_at IS 'When it was last found equal to Silver';
-COMMENT ON COLUMN ops.archive_day.dropped_at IS 'When Silver let go of it; the archive holds the only copy since';
+COMMENT ON COLUMN ops.archive_day.dropped_at IS
+'When Silver let go of it; the archive holds the only copy since';
 
 CREATE TABLE ops.archive_column (
     dataset text NOT NULL,
@@ -118,32 +122,54 @@ COMMENT ON COLUMN ops.archive_column.dataset IS 'cdr or network_event';
 COMMENT ON COLUMN ops.archive_column.position IS 'Place in the archive';
 COMMENT ON COLUMN ops.archive_column.name IS 'Column of the fact';
 COMMENT ON COLUMN ops.archive_column.left_out_because IS 'Null: it is archived; else why it is not';
-INSERT INTO ops.archive_column (dataset, position, name)
-SELECT
-    'cdr' AS dataset,
-    u.position,
-    u.name
-FROM pg_catalog.unnest(
-    ARRAY[
-        'started_at', 'answered_at', 'ended_at', 'cdr_id', 'batch_id', 'source_line', 'subscriber_id', 'caller_id',
-        'called_id', 'bytes_up', 'bytes_down', 'charge_micro', 'duration_s', 'billed_s', 'cell_key', 'region_key',
-        'plan_key', 'is_roaming', 'source_system', 'record_type', 'direction', 'technology', 'disposition', 'cause',
-        'currency', 'tac', 'apn'
-    ]
-) WITH ORDINALITY AS u (name, position)
-UNION ALL
-SELECT
-    'network_event' AS dataset,
-    u.position,
-    u.name
-FROM pg_catalog.unnest(
-    ARRAY[
-        'event_at', 'event_id', 'batch_id', 'source_line', 'subscriber_id', 'cell_key', 'rsrp_dbm', 'rsrq_db',
-        'sinr_db', 'latency_ms', 'throughput_up_kbps', 'throughput_down_kbps', 'packet_loss_pct', 'is_late',
-        'event_type', 'technology', 'source_system', 'outcome', 'severity', 'cause'
-    ]
-) WITH ORDINALITY AS u (name, position);
 INSERT INTO ops.archive_column (dataset, position, name, left_out_because) VALUES
+('cdr', 1, 'started_at', NULL),
+('cdr', 2, 'answered_at', NULL),
+('cdr', 3, 'ended_at', NULL),
+('cdr', 4, 'cdr_id', NULL),
+('cdr', 5, 'batch_id', NULL),
+('cdr', 6, 'source_line', NULL),
+('cdr', 7, 'subscriber_id', NULL),
+('cdr', 8, 'caller_id', NULL),
+('cdr', 9, 'called_id', NULL),
+('cdr', 10, 'bytes_up', NULL),
+('cdr', 11, 'bytes_down', NULL),
+('cdr', 12, 'charge_micro', NULL),
+('cdr', 13, 'duration_s', NULL),
+('cdr', 14, 'billed_s', NULL),
+('cdr', 15, 'cell_key', NULL),
+('cdr', 16, 'region_key', NULL),
+('cdr', 17, 'plan_key', NULL),
+('cdr', 18, 'is_roaming', NULL),
+('cdr', 19, 'source_system', NULL),
+('cdr', 20, 'record_type', NULL),
+('cdr', 21, 'direction', NULL),
+('cdr', 22, 'technology', NULL),
+('cdr', 23, 'disposition', NULL),
+('cdr', 24, 'cause', NULL),
+('cdr', 25, 'currency', NULL),
+('cdr', 26, 'tac', NULL),
+('cdr', 27, 'apn', NULL),
+('network_event', 1, 'event_at', NULL),
+('network_event', 2, 'event_id', NULL),
+('network_event', 3, 'batch_id', NULL),
+('network_event', 4, 'source_line', NULL),
+('network_event', 5, 'subscriber_id', NULL),
+('network_event', 6, 'cell_key', NULL),
+('network_event', 7, 'rsrp_dbm', NULL),
+('network_event', 8, 'rsrq_db', NULL),
+('network_event', 9, 'sinr_db', NULL),
+('network_event', 10, 'latency_ms', NULL),
+('network_event', 11, 'throughput_up_kbps', NULL),
+('network_event', 12, 'throughput_down_kbps', NULL),
+('network_event', 13, 'packet_loss_pct', NULL),
+('network_event', 14, 'is_late', NULL),
+('network_event', 15, 'event_type', NULL),
+('network_event', 16, 'technology', NULL),
+('network_event', 17, 'source_system', NULL),
+('network_event', 18, 'outcome', NULL),
+('network_event', 19, 'severity', NULL),
+('network_event', 20, 'cause', NULL),
 ('cdr', 100, 'extras', 'further fields of the source, unchecked: they may name a person'),
 ('network_event', 100, 'payload', 'further fields of the vendor, unchecked: they may name a person');
 
@@ -152,7 +178,8 @@ INSERT INTO ops.archive_column (dataset, position, name, left_out_because) VALUE
 CREATE TABLE ops.retention_rule (
     record_class text NOT NULL CHECK (
         record_class IN (
-            'bronze.cdr', 'bronze.network_event', 'silver.cdr', 'silver.network_event', 'quarantine', 'dead_letter'
+            'bronze.cdr', 'bronze.network_event', 'silver.cdr', 'silver.network_event', 'quarantine',
+            'dead_letter'
         )
     ),
     jurisdiction text NOT NULL DEFAULT '*',
@@ -166,7 +193,8 @@ COMMENT ON TABLE ops.retention_rule IS
 'How long each kind of record must and may be kept; of the rules that apply the strictest counts. '
 'What is shipped are examples, not legal advice';
 COMMENT ON COLUMN ops.retention_rule.record_class IS 'Kind of record';
-COMMENT ON COLUMN ops.retention_rule.jurisdiction IS 'Applies where ops.setting''s jurisdiction names it; * applies always';
+COMMENT ON COLUMN ops.retention_rule.jurisdiction IS
+'Applies where ops.setting''s jurisdiction names it; * applies always';
 COMMENT ON COLUMN ops.retention_rule.minimum IS 'Not dropped before it is this old; null: no minimum';
 COMMENT ON COLUMN ops.retention_rule.maximum IS 'Dropped once it is older; null: no maximum';
 COMMENT ON COLUMN ops.retention_rule.source IS 'Law, contract or policy it comes from';
@@ -181,14 +209,15 @@ SELECT
     'Policy: raw records only as long as a load may have to be looked into' AS source
 FROM (VALUES ('bronze.cdr'), ('bronze.network_event')) AS c (record_class)
 INNER JOIN ops.setting AS s ON s.name = 'bronze_retention';
-DELETE FROM ops.setting WHERE name = 'bronze_retention';
+DELETE FROM ops.setting
+WHERE name = 'bronze_retention';
 INSERT INTO ops.retention_rule (record_class, jurisdiction, minimum, maximum, source) VALUES
 ('quarantine', '*', NULL, '90 days', 'Policy: refused records hold personal data in clear'),
 ('dead_letter', '*', NULL, '90 days', 'Policy: messages that could not be decoded may hold personal data'),
-('silver.cdr', 'AU', '2 years', NULL, 'Example: Telecommunications (Interception and Access) Act 1979, s 187C'),
+('silver.cdr', 'AU', '2 years', NULL, 'Example: Interception and Access Act 1979, s 187C'),
 ('silver.cdr', 'DE', NULL, '7 months', 'Example: TDDDG s 10, billing data six months after the bill'),
 ('silver.cdr', 'FR', '1 year', NULL, 'Example: CPCE article L34-1'),
-('silver.cdr', 'GB', NULL, '12 months', 'Example: Investigatory Powers Act 2016, s 87, where a notice is in force'),
+('silver.cdr', 'GB', NULL, '12 months', 'Example: Investigatory Powers Act 2016, s 87, under a notice'),
 ('silver.cdr', 'IN', '2 years', NULL, 'Example: Unified Licence as amended in 2021'),
 ('silver.cdr', 'US', '18 months', NULL, 'Example: 47 CFR 42.6, toll records');
 

@@ -1,8 +1,8 @@
 -- requires: rollup/_kept_from.sql
 -- Recomputes closed buckets of every rollup from its source and returns each row that differs: what
 -- is stored and should not be, and what should be stored and is not. No rows: Gold equals Silver.
--- Buckets with marks in rollup.pending are not closed; call rollup.refresh_pending() first. Buckets before the
--- horizon are final: their facts may have left Silver, and only rollups on rollups can still be compared.
+-- Buckets with marks in rollup.pending are not closed; call rollup.refresh_pending() first. Buckets before
+-- the horizon are final: their facts may have left Silver, and only rollups on rollups can be compared.
 CREATE OR REPLACE FUNCTION gold.check_rollups(
     p_from timestamptz DEFAULT '2000-01-01 00:00:00+00', p_to timestamptz DEFAULT '2100-01-01 00:00:00+00'
 )

@@ -1,7 +1,7 @@
 -- requires: ops/effective_retention.sql
--- Returns the partitions of a Bronze table of which every batch was finished longer ago than the maximum, with
--- their size and the legal hold on them, if any. A hold on a person holds the partitions of the batches that
--- brought a fact naming them: Bronze itself cannot be searched without the vault key.
+-- Returns the partitions of a Bronze table of which every batch was finished longer ago than the maximum,
+-- with their size and the legal hold on them, if any. A hold on a person holds the partitions of the batches
+-- that brought a fact naming them: Bronze itself cannot be searched without the vault key.
 CREATE OR REPLACE FUNCTION ops._bronze_due(p_dataset text)
 RETURNS TABLE (partition text, bytes bigint, held text)
 LANGUAGE plpgsql STABLE

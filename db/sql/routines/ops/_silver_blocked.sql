@@ -1,6 +1,6 @@
 -- requires: ops/_held.sql, ops/effective_retention.sql
--- Returns why a range of whole days of a fact must stay in Silver, null if it may go: a minimum, a legal hold,
--- buckets that wait for their refresh, or an archive that does not have it yet.
+-- Returns why a range of whole days of a fact must stay in Silver, null if it may go: a minimum, a legal
+-- hold, buckets that wait for their refresh, or an archive that does not have it yet.
 CREATE OR REPLACE FUNCTION ops._silver_blocked(p_dataset text, p_lo timestamptz, p_hi timestamptz)
 RETURNS text
 LANGUAGE plpgsql STABLE

@@ -20,7 +20,8 @@ BEGIN
     SELECT string_agg(
         format(
             CASE a.atttypid
-                WHEN 'timestamptz'::regtype THEN 'coalesce((extract(EPOCH FROM %1$I) * 1000000)::bigint::text, chr(30))'
+                WHEN 'timestamptz'::regtype
+                    THEN 'coalesce((extract(EPOCH FROM %1$I) * 1000000)::bigint::text, chr(30))'
                 WHEN 'real'::regtype THEN 'coalesce(floor(%1$I::float8 * 1073741824)::bigint::text, chr(30))'
                 ELSE 'coalesce(%1$I::text, chr(30))'
             END, a.attname
@@ -30,10 +31,12 @@ BEGIN
     INNER JOIN pg_attribute AS a ON c.name = a.attname AND a.attrelid = v_table
     WHERE c.dataset = p_dataset AND c.left_out_because IS NULL;
     EXECUTE format(
-        'SELECT count(*), coalesce(sum((''x'' || "left"(md5(concat_ws(chr(31), %1$s)), 15))::bit(60)::bigint), 0) '
+        'SELECT count(*), '
+        'coalesce(sum((''x'' || "left"(md5(concat_ws(chr(31), %1$s)), 15))::bit(60)::bigint), 0) '
         'FROM %2$s WHERE %3$I >= $1 AND %3$I < $2', v_fields, v_table, v_time
     ) INTO o_rows, o_checksum USING p_day::timestamptz, (p_day + 1)::timestamptz;
 END
 $$;
-COMMENT ON FUNCTION ops.day_checksum(text, date) IS 'Row count and order-independent checksum of a day of a fact';
+COMMENT ON FUNCTION ops.day_checksum(text, date) IS
+'Row count and order-independent checksum of a day of a fact';
 REVOKE ALL ON FUNCTION ops.day_checksum(text, date) FROM PUBLIC;

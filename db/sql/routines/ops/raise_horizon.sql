@@ -1,7 +1,7 @@
 -- requires: rollup/_next_bucket.sql
 -- Raises the horizon of a fact to p_to or, where that lies inside a bucket of a rollup over the fact, to the
--- bucket's end: a bucket lies on one side of it. Waits for the batches in flight, so that afterwards none adds
--- a row before it; refuses while a bucket before it waits for its refresh. Returns the horizon.
+-- bucket's end: a bucket lies on one side of it. Waits for the batches in flight, so that afterwards none
+-- adds a row before it; refuses while a bucket before it waits for its refresh. Returns the horizon.
 CREATE OR REPLACE FUNCTION ops.raise_horizon(p_dataset text, p_to timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql

@@ -62,5 +62,6 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION ops.retention_plan() IS 'What is older than its maximum, piece by piece, and what holds it';
+COMMENT ON FUNCTION ops.retention_plan() IS
+'What is older than its maximum, piece by piece, and what holds it';
 REVOKE ALL ON FUNCTION ops.retention_plan() FROM PUBLIC;
