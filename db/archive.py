@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -148,18 +147,14 @@ class Archiver:
             hint="Nothing was dropped. Stop what is loading that day, or check the target's storage; run it again.",
         )
 
-    def drop(self, older_than: int, told: Callable[[Dropped], None] = lambda _: None) -> list[Dropped]:
-        """Drop from Silver the days that ended so long ago and are verified; return what came of each."""
+    def drop(self, older_than: int) -> list[Dropped]:
+        """Drop from Silver the days that ended so long ago and are verified; return what came of each, oldest first."""
         end = datetime.now(UTC).date() - timedelta(days=older_than)
+        # The newest first: its horizon, which waits for loads in flight, serves all before it.
         units = self._connection.execute(
-            "SELECT lo, hi FROM ops._silver_units(%s) WHERE hi <= %s ORDER BY lo", (self._dataset, end)
+            "SELECT lo, hi FROM ops._silver_units(%s) WHERE hi <= %s ORDER BY lo DESC", (self._dataset, end)
         ).fetchall()
-        result = []
-        for lo, hi in units:
-            item = self._drop_unit(lo, hi)
-            told(item)
-            result.append(item)
-        return result
+        return [self._drop_unit(lo, hi) for lo, hi in units][::-1]
 
     def _drop_unit(self, lo: datetime, hi: datetime) -> Dropped:
         kept: str | None = None

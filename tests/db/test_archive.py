@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import polars
 import psycopg
 import pyarrow.parquet as pq
 import pytest
-from command import assert_clear_error, kill_when, start, telestream
+from command import ROOT, assert_clear_error, kill_when, start, telestream
 from deltalake import DeltaTable, write_deltalake
 from staging import cdr, event, refine, refine_events
 
@@ -149,6 +151,16 @@ def test_two_other_engines_read_the_sums_of_gold(loaded: psycopg.Connection, dat
         [table.file_uris()],
     ).fetchone()
     assert found == wanted
+    # As the page on the archive shows it.
+    page = (ROOT / "docs" / "archive.md").read_text()
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "answer = " in block]
+    assert len(blocks) == 2
+    answers = []
+    for block in blocks:
+        names: dict[str, Any] = {}
+        exec(block.replace("/srv/history", target), names)
+        answers.append(names["answer"])
+    assert answers == [[("voice", 40, 10.0)]] * 2
     frame = polars.scan_delta(f"{target}/fact_cdr").select(
         polars.len(), polars.coalesce("billed_s", "duration_s").sum(), polars.col("charge_micro").sum()
     )
@@ -286,6 +298,7 @@ _KILLED = """
 import sys
 from telestream.db import archive, archive_table
 from telestream.db.retention import exclusive
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import time
 def stop(name):
@@ -521,3 +534,21 @@ def test_an_archive_on_an_object_store(
 def test_content_of_a_day_that_is_not_there(database: str, target: str) -> None:
     with exclusive(database) as connection:
         assert Archiver(connection, database, "cdr", target).table.content(DAYS[0]) == Content(0, 0)
+
+
+def test_the_horizon_waits_for_a_batch_in_flight(connection: psycopg.Connection, database: str) -> None:
+    """Else its rows would come below the horizon, and the drop would take them from under Gold."""
+    with psycopg.connect(database) as batch, ThreadPoolExecutor(1) as pool:
+        refine(batch, [cdr()])
+        raised = pool.submit(connection.execute, "SELECT ops.raise_horizon('cdr', '2026-03-02 00:00+00')")
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7301008 AND NOT granted"
+        with psycopg.connect(database, autocommit=True) as watcher:
+            while watcher.execute(waiting).fetchone() != (1,):
+                assert not raised.done()
+        batch.commit()
+        with pytest.raises(psycopg.Error, match="buckets of Gold") as caught:
+            raised.result()
+        assert caught.value.sqlstate == "TS011"
+    rollups.refresh(database)
+    connection.execute("SELECT ops.raise_horizon('cdr', '2026-03-02 00:00+00')")
+    assert refine(connection, [cdr(native_key="late")])[1:] == (0, 0, 1)

@@ -6,14 +6,14 @@ CREATE OR REPLACE FUNCTION ops.raise_horizon(p_dataset text, p_to timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '5s'
+-- Batches that come meanwhile wait behind it.
+SET lock_timeout = '15s'
 AS $$
 DECLARE
     v_zone text := (SELECT s.value FROM ops.setting AS s WHERE s.name = 'time_zone');
     v_kept_from timestamptz;
     v_marks bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(7301008);
     SELECT max(
         CASE WHEN b.bucket = p_to THEN p_to ELSE rollup._next_bucket(b.bucket, b.grain, b.is_calendar) END
     )
@@ -33,6 +33,12 @@ BEGIN
     END IF;
     IF v_kept_from > now() THEN
         RAISE EXCEPTION 'the horizon of % cannot rise into the future', p_dataset USING ERRCODE = 'TS011';
+    END IF;
+    -- It never sinks, so where it stands high enough no batch need be waited for.
+    IF (SELECT h.kept_from FROM ops.horizon AS h WHERE h.dataset = p_dataset) < v_kept_from THEN
+        PERFORM pg_advisory_xact_lock(7301008);
+    ELSE
+        RETURN (SELECT h.kept_from FROM ops.horizon AS h WHERE h.dataset = p_dataset);
     END IF;
     SELECT count(DISTINCT (p.rollup_name, p.bucket)) INTO v_marks
     FROM rollup.pending AS p

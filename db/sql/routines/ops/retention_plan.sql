@@ -31,7 +31,8 @@ BEGIN
             ops._silver_blocked(v_dataset, u.lo, u.hi)
         FROM ops._silver_units(v_dataset) AS u
         WHERE u.hi <= now() - v_maximum
-        ORDER BY u.lo;
+        -- The newest first: its horizon, which waits for loads in flight, serves all before it.
+        ORDER BY u.lo DESC;
 
         v_hold := (
             SELECT format('legal hold %s: %s', h.hold_id, h.reason) FROM ops.legal_hold AS h
