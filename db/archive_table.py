@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ _MAKER = "telestream.dataset"
 # Of the Parquet writer: a group is held in memory, a file is begun anew once it is as large.
 _GROUP_ROWS = 131_072
 _FILE_BYTES = 128 << 20
+# In what an object store or its client says; the address is where credentials are looked for last.
+_NOT_LET_IN = ("redential", "InvalidAccessKey", "SignatureDoesNotMatch", "403", "Forbidden", "169.254.169.254")
+_COLOURS = re.compile(r"\x1b\[\d+m|↳")
 # What an overwritten day has left behind goes after a week, when no reader of an older version needs it.
 _KEPT_HOURS = 168
 
@@ -200,8 +204,8 @@ class ArchiveTable:
         try:
             yield
         except (DeltaError, OSError, duckdb.Error) as exc:
-            text = " ".join(str(exc).split())
-            if any(sign in text for sign in ("credential", "Credential", "InvalidAccessKey", "403", "Forbidden")):
+            text = " ".join(_COLOURS.sub("", str(exc)).split())
+            if any(sign in text for sign in _NOT_LET_IN):
                 raise TerminalError(
                     "the object store does not let us in",
                     detail=f"{self.uri}: {text[:300]}",

@@ -178,6 +178,7 @@ def test_a_late_row_is_written_with_its_day_anew(loaded: psycopg.Connection, dat
     assert DeltaTable(f"{target}/fact_cdr").to_pyarrow_table().num_rows == 121
 
 
+@pytest.mark.slow
 def test_gold_is_the_same_after_the_drop_late_rows_replay_and_refresh(
     loaded: psycopg.Connection, database: str, target: str, superuser: psycopg.Connection
 ) -> None:
@@ -325,6 +326,7 @@ with exclusive(sys.argv[1]) as connection:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment",
     [
@@ -418,6 +420,7 @@ def test_the_horizon_is_a_boundary_of_the_operators_days(connection: psycopg.Con
         connection.execute("SELECT ops.raise_horizon('cdr', now() + interval '1 day')")
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_did(loaded: psycopg.Connection, target: str) -> None:
     result = telestream("archive", "run", "--target", target, "--older-than", "30", "--drop")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -437,6 +440,7 @@ def test_nothing_within_the_hot_window_is_archived(connection: psycopg.Connectio
     assert connection.execute("SELECT count(*) FROM silver.fact_cdr").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_targets_that_cannot_be_used_are_clear_errors(
     loaded: psycopg.Connection, database: str, target: str, tmp_path: Path
 ) -> None:
