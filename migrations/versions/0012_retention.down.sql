@@ -1,4 +1,12 @@
--- Days that have left Silver stay final in Gold only as long as nobody loads into them.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM ops.horizon AS h WHERE h.kept_from > '-infinity') THEN
+        RAISE EXCEPTION 'days have left Silver, and without the horizon a late row would replace their Gold'
+            USING ERRCODE = 'TS011',
+            HINT = 'If their Gold may be lost: UPDATE ops.horizon SET kept_from = ''-infinity'', then again.';
+    END IF;
+END
+$$;
 DROP TABLE ops.legal_hold;
 INSERT INTO ops.setting (name, value, description)
 SELECT

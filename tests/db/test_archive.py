@@ -14,11 +14,12 @@ import polars
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+from alembic.script import ScriptDirectory
 from command import ROOT, assert_clear_error, kill_when, start, telestream
 from deltalake import DeltaTable, write_deltalake
 from staging import cdr, event, refine, refine_events
 
-from telestream.db import rollups
+from telestream.db import migrate, rollups
 from telestream.db.archive import Archiver, Dataset
 from telestream.db.archive_table import Content
 from telestream.db.retention import exclusive
@@ -556,3 +557,13 @@ def test_the_horizon_waits_for_a_batch_in_flight(connection: psycopg.Connection,
     rollups.refresh(database)
     connection.execute("SELECT ops.raise_horizon('cdr', '2026-03-02 00:00+00')")
     assert refine(connection, [cdr(native_key="late")])[1:] == (0, 0, 1)
+
+
+def test_the_horizon_is_not_migrated_away_from_under_gold(connection: psycopg.Connection, database: str) -> None:
+    connection.execute("SET ROLE telestream_owner")
+    connection.execute("SELECT ops.raise_horizon('cdr', '2026-03-02 00:00+00')")
+    below = ScriptDirectory.from_config(migrate.config()).get_revision("0012").down_revision
+    with pytest.raises(TerminalError, match="days have left Silver"):
+        migrate.downgrade(database, str(below))
+    connection.execute("UPDATE ops.horizon SET kept_from = '-infinity'")
+    migrate.downgrade(database, str(below))
