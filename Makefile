@@ -1,6 +1,6 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api lock clean
+.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-archive lock clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -8,7 +8,9 @@ BIN := .venv/bin
 PGSPOT_OPTIONS := --append --ignore PS002 --ignore PS015 \
   --proc-without-search-path 'rollup.refresh_pending()' \
   --proc-without-search-path 'ops.refresh_job(p_job_id integer,p_config jsonb)' \
-  --proc-without-search-path 'vault.reveal(p_subscriber_id bigint,p_reason text,INOUT p_identity text)'
+  --proc-without-search-path 'vault.reveal(p_subscriber_id bigint,p_reason text,INOUT p_identity text)' \
+  --proc-without-search-path 'ops.enforce_retention()' \
+  --proc-without-search-path 'ops.retention_job(p_job_id integer,p_config jsonb)'
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +51,9 @@ bench-anomaly: setup ## measure precision and recall of the anomaly detection
 
 bench-api: setup ## measure the GraphQL API under load, uncached and cached, and alerts to 1,000 subscribers
 	$(BIN)/telestream bench api
+
+bench-archive: setup ## measure the archive: rows per second, bytes per row
+	$(BIN)/telestream bench archive
 
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \

@@ -1,4 +1,4 @@
-"""The commands of the database: `telestream db …`, `gold …` and `quality …`."""
+"""The commands of the database: `telestream db …`, `gold …` and `quality …`; adds `archive …` and `retention …`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from rich.table import Table
 
 from telestream.console import console
 from telestream.db import migrate, rollups, users
+from telestream.db.archive_cli import archive_app
 from telestream.db.connection import connect, database_url, translated
 from telestream.db.edition import edition
+from telestream.db.retention_cli import retention_app
 from telestream.db.schedule import schedule
 from telestream.db.vault import lend_vault_key, vault_key
 from telestream.stack.database import create_admin_role, prepare_database
@@ -30,6 +32,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db_app, name="db")
     app.add_typer(gold_app, name="gold")
     app.add_typer(quality_app, name="quality")
+    app.add_typer(archive_app, name="archive")
+    app.add_typer(retention_app, name="retention")
 
 
 @db_app.command("upgrade")

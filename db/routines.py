@@ -98,8 +98,8 @@ def drop_all(connection: Connection) -> None:
     connection.execute(_DROP_ALL)
 
 
-# Views of schema rollup, the function they stand on, and all that is neither view nor function belong to
-# the revisions.
+# Views of schema rollup, the functions that they and its triggers stand on, and all that is neither view nor function
+# belong to the revisions.
 _DROP_ALL = """
 DO $$
 DECLARE
@@ -114,7 +114,7 @@ BEGIN
             = ANY (ARRAY[
                 'bronze', 'silver', 'rollup', 'gold', 'quality', 'vault', 'privacy', 'ops', 'analytics', 'api', 'audit'
             ])
-            AND p.oid::regprocedure::text <> 'rollup.materialised_to(text)'
+            AND p.oid::regprocedure::text NOT IN ('rollup.materialised_to(text)', 'rollup.refuse_final_delete()')
         UNION ALL
         SELECT pg_catalog.format('DROP VIEW IF EXISTS %s CASCADE', c.oid::regclass)
         FROM pg_catalog.pg_class AS c

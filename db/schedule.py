@@ -10,6 +10,7 @@ _JOBS = (
     ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
     ("telestream seal", "* * * * *", "SELECT audit.seal()"),
     ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),
+    ("telestream retention", "37 2 * * *", "CALL ops.enforce_retention()"),
     # pg_cron keeps a row for each run and never removes one.
     (
         "telestream prune",
@@ -20,7 +21,7 @@ _JOBS = (
 
 
 def schedule(connection: Connection) -> str:
-    """Schedule refresh and sealing (each minute) and maintenance (each night); repeating it changes nothing.
+    """Schedule refresh and sealing (each minute), maintenance and retention (each night); repeating it changes nothing.
 
     Returns:
         What does the scheduling, or why nothing does.
@@ -32,7 +33,7 @@ def schedule(connection: Connection) -> str:
         connection.execute(
             "SELECT public.add_job(j.proc::regproc, j.every) FROM (VALUES"
             " ('ops.refresh_job', interval '1 minute'), ('audit.seal_job', interval '1 minute'),"
-            " ('ops.maintain_job', interval '1 day')) AS j (proc, every)"
+            " ('ops.maintain_job', interval '1 day'), ('ops.retention_job', interval '1 day')) AS j (proc, every)"
             " WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs AS t"
             " WHERE t.proc_schema || '.' || t.proc_name = j.proc)"
         )
@@ -41,8 +42,8 @@ def schedule(connection: Connection) -> str:
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
     if row is None or not row[0]:
         return (
-            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal() and"
-            " ops.maintain() from outside"
+            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(), ops.maintain() and"
+            " ops.enforce_retention() from outside"
         )
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))

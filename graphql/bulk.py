@@ -12,10 +12,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from adbc_driver_manager import dbapi as adbc
-from adbc_driver_postgresql import StatementOptions
-from adbc_driver_postgresql import dbapi as postgresql
-from psycopg import sql
 
+from telestream.db.arrow import arrow_batches
 from telestream.graphql import arguments
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import DatabaseProblem, ForbiddenProblem, TimeoutProblem
@@ -28,7 +26,6 @@ FORMATS = {
     "parquet": ("application/vnd.apache.parquet", "parquet"),
 }
 SECONDS = 600
-_BATCH_BYTES = 1 << 20
 # Rows of a group of Parquet: what it holds in memory before it writes.
 _GROUP_ROWS = 65_536
 
@@ -46,7 +43,7 @@ class Bulk:
             seconds: a statement that takes longer is ended by the server.
         """
         self._url = url
-        self._timeout = sql.Literal(f"{seconds * 1000:.0f}ms")
+        self._seconds = seconds
 
     def read(
         self, principal: Principal, statement: Statement, form: str, units: dict[str, str]
@@ -64,18 +61,11 @@ class Bulk:
             TimeoutProblem: it took too long.
             DatabaseProblem: the database does not answer.
         """
-        with _refusals(), postgresql.connect(self._url) as connection, connection.cursor() as cursor:
-            for before in (
-                sql.SQL("SET TRANSACTION READ ONLY"),
-                sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(principal.database_role)),
-                sql.SQL("SET LOCAL statement_timeout = {}").format(self._timeout),
-                sql.SQL("SET LOCAL jit = off"),
-            ):
-                cursor.execute(before.as_string())
-            cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
-            cursor.execute(statement.as_string())
-            with cursor.fetch_record_batch() as reader:
-                yield from _written(_typed(reader, units), form)
+        with (
+            _refusals(),
+            arrow_batches(self._url, statement, role=principal.database_role, seconds=self._seconds) as reader,
+        ):
+            yield from _written(_typed(reader, units), form)
 
 
 def _typed(reader: pa.RecordBatchReader, units: dict[str, str]) -> Iterator[pa.RecordBatch]:

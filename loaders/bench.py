@@ -72,8 +72,8 @@ def batch(
     ratios; also where the database's time goes and the loader's peak memory.
     """
     state = lifecycle.up()
-    path = _file(rows)
-    console.print(_machine(rows, path))
+    path = cdr_file(rows)
+    console.print(machine(rows, path))
     results = []
     for number in range(1, runs + 1):
         with console.status(f"run {number} of {runs}"):
@@ -87,7 +87,8 @@ def batch(
     console.print(_where(rows, results[-1]))
 
 
-def _file(rows: int) -> Path:
+def cdr_file(rows: int) -> Path:
+    """Return a generated file of so many CDRs, kept for the next benchmark."""
     folder = settings().cache_dir / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"cdr-{rows}.csv"
@@ -102,7 +103,8 @@ def _file(rows: int) -> Path:
     return path
 
 
-def _machine(rows: int, path: Path) -> str:
+def machine(rows: int, path: Path) -> str:
+    """Say what is measured where."""
     return (
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
         f"{rows:,} CDRs, {path.stat().st_size / 1e9:.2f} GB CSV, database on the same machine"
@@ -122,8 +124,8 @@ def _run(state: StackState, path: Path, workers: int) -> Run:
         superuser.execute("SELECT pg_stat_statements_reset()")
         environment = {**os.environ, "TELESTREAM_DATABASE_URL": url}
         load = ["load", "cdr", str(path), "--profile", "canonical", "--workers", str(workers), "--no-refresh"]
-        result.load, result.rss_mb = _timed(load, environment)
-        result.refresh, _ = _timed(["gold", "refresh"], environment)
+        result.load, result.rss_mb = timed(load, environment)
+        result.refresh, _ = timed(["gold", "refresh"], environment)
         result.statements = {
             label: (calls, milliseconds / 1000)
             for label, calls, milliseconds in superuser.execute(_STATEMENTS, {"database": DATABASE}).fetchall()
@@ -164,7 +166,7 @@ def _bare_copy(state: StackState, url: str, path: Path) -> float:
     return time.monotonic() - started
 
 
-def _timed(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:
+def timed(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """Run one of our commands; returns its seconds and peak resident memory in MB."""
     started = time.monotonic()
     process = subprocess.Popen(

@@ -71,9 +71,10 @@ def _benchmarks() -> typer.Typer:
     from telestream.consumers.bench_anomaly import anomaly
     from telestream.consumers.bench_stream import stream
     from telestream.loaders.bench import batch
+    from telestream.loaders.bench_archive import archive
 
     benchmarks = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
-    for command in (batch, stream, anomaly, api):
+    for command in (batch, stream, anomaly, api, archive):
         benchmarks.command()(command)
     return benchmarks
 

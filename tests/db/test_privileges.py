@@ -57,6 +57,10 @@ READ = {
     "gold.network_kpi_daily": READERS,
     "gold.fact_customer_usage_daily": READERS,
     "gold.revenue_daily": READERS,
+    "ops.horizon": EVERYONE,
+    "ops.retention_rule": EVERYONE,
+    "ops.archive_day": EVERYONE,
+    "ops.legal_hold": {"privacy"},
 }
 CALL = {
     "SELECT ops.open_batch('cdr')": {"loader", "consumer"},
@@ -76,6 +80,14 @@ CALL = {
     "SELECT * FROM vault._pads()": set[str](),
     "SELECT vault.enrol(ARRAY['+44'])": set[str](),
     "SELECT * FROM ops.maintain()": set[str](),
+    "SELECT * FROM ops.retention_plan()": set[str](),
+    "SELECT ops.raise_horizon('cdr', '2026-01-01')": set[str](),
+    "SELECT ops.drop_silver('cdr', '2026-01-01', '2026-01-02')": set[str](),
+    "UPDATE ops.horizon SET kept_from = '-infinity'": set[str](),
+    "UPDATE ops.retention_rule SET minimum = NULL": set[str](),
+    "INSERT INTO ops.legal_hold (dataset, reason) VALUES ('cdr', 'x')": {"privacy"},
+    "DELETE FROM ops.legal_hold": set[str](),
+    "UPDATE ops.archive_day SET state = 'verified'": set[str](),
     "INSERT INTO quality.rule (dataset, rule, dimension, severity, message) VALUES ('cdr', 'x', 'validity', 'error', 'x')": set[
         str
     ](),

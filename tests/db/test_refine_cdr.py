@@ -49,7 +49,8 @@ def test_every_rule_with_a_predicate_and_error_severity_is_tested(connection: ps
         connection,
         "SELECT rule FROM quality.rule WHERE dataset = 'cdr' AND predicate IS NOT NULL AND severity = 'error'",
     )
-    assert {rule for (rule,) in rules} == set(BAD)
+    # Nothing lies before the horizon until a day is dropped: see test_archive.py.
+    assert {rule for (rule,) in rules} == BAD.keys() | {"before_horizon"}
 
 
 def test_a_record_keeps_all_its_reasons(connection: psycopg.Connection) -> None:

@@ -1,6 +1,8 @@
+-- requires: rollup/_kept_from.sql
 -- Recomputes closed buckets of every rollup from its source and returns each row that differs: what
 -- is stored and should not be, and what should be stored and is not. No rows: Gold equals Silver.
--- Buckets with marks in rollup.pending are not closed; call rollup.refresh_pending() first.
+-- Buckets with marks in rollup.pending are not closed; call rollup.refresh_pending() first. Buckets before
+-- the horizon are final: their facts may have left Silver, and only rollups on rollups can be compared.
 CREATE OR REPLACE FUNCTION gold.check_rollups(
     p_from timestamptz DEFAULT '2000-01-01 00:00:00+00', p_to timestamptz DEFAULT '2100-01-01 00:00:00+00'
 )
@@ -34,7 +36,11 @@ BEGIN
             'WHERE NOT EXISTS (SELECT FROM rollup.pending AS p '
             'WHERE p.rollup_name = $3 AND p.bucket = (d.row_ ->> ''bucket'')::timestamptz)',
             v_def.rollup_name, v_again
-        ) USING p_from, p_to, v_def.rollup_name;
+        ) USING
+            CASE
+                WHEN v_def.source LIKE 'silver.%' THEN greatest(p_from, rollup._kept_from(v_def.rollup_name))
+                ELSE p_from
+            END, p_to, v_def.rollup_name;
     END LOOP;
 END
 $$;

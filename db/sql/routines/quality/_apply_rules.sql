@@ -12,6 +12,8 @@ DECLARE
     v_context text;
     v_violations bigint[];
 BEGIN
+    -- The horizon, which a rule compares with, must not rise while this batch is in flight.
+    PERFORM pg_advisory_xact_lock_shared(7301008);
     SELECT b.dataset, b.promises INTO v_batch FROM ops.batch AS b WHERE b.batch_id = p_batch_id;
     SELECT
         max(s.value) FILTER (WHERE s.name = 'event_window_past')::interval,

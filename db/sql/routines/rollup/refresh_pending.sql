@@ -19,6 +19,7 @@ BEGIN
         IF v_def.is_merged OR current_setting('timescaledb.license') <> 'timescale' THEN
             PERFORM rollup.refresh_table(v_def.rollup_name);
         ELSE
+            PERFORM rollup._refuse_final(v_def.rollup_name);
             SELECT array_agg(r.lo ORDER BY r.lo), array_agg(r.hi ORDER BY r.lo) INTO v_los, v_his
             FROM rollup._pending_ranges(v_def.rollup_name) AS r;
             SELECT array_agg(DISTINCT p.batch_id) INTO v_batches

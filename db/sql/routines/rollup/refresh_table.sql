@@ -1,4 +1,4 @@
--- requires: rollup/_pending_ranges.sql, rollup/_touch_children.sql
+-- requires: rollup/_pending_ranges.sql, rollup/_touch_children.sql, rollup/_refuse_final.sql
 -- Recomputes the touched buckets of one rollup that is stored as a table (all of the Apache edition, merged
 -- ones on both), delete and insert in the caller's transaction, and marks what is built on it. Returns how
 -- many ranges were refreshed. One refresh of a rollup at a time; rows that arrive meanwhile have marks of
@@ -41,6 +41,7 @@ BEGIN
     v_insert := format('INSERT INTO %s ', v_store) || replace(
         v_def.select_sql, 'WHERE true', format('WHERE %I >= $1 AND %1$I < $2', v_def.time_column)
     );
+    PERFORM rollup._refuse_final(p_rollup);
     -- What is taken off the list is what this statement saw; the recomputation below sees at least as much.
     WITH taken AS (DELETE FROM rollup.pending AS p WHERE p.rollup_name = p_rollup)
     SELECT array_agg(r.lo ORDER BY r.lo), array_agg(r.hi ORDER BY r.lo) INTO v_los, v_his
