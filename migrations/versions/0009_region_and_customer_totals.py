@@ -3,7 +3,7 @@
 Why: a series of a region or of the network had to add up all cells, 116,000 rows for a day of hours, and a
 ranking of customers all customers, 220,000 rows a day. With 10 million CDRs that took 50 to 1,500 ms.
 `region_traffic_1h` has 2,000 rows a day, `region_traffic_1d` 90. `customer_total_1d` has a row per customer, and
-an index per ranking that gives the first of a day at once; `gold.top_customers` puts days together.
+an index per ranking that gives the first of a day at once; a routine puts days together.
 
 Rows that are there are marked, so that the next refresh fills all three; until then they are computed when read.
 """

@@ -253,4 +253,35 @@ COMMENT ON COLUMN ops.legal_hold.placed_by IS 'Login that placed it';
 COMMENT ON COLUMN ops.legal_hold.since IS 'In force from';
 COMMENT ON COLUMN ops.legal_hold.until IS 'In force until; null: until it is lifted';
 
+-- Classes of the columns above, as 0011 keeps them.
+INSERT INTO ops.pii_class (schema_name, table_name, column_name, pii_class)
+SELECT
+    'ops' AS schema_name,
+    t.table_name,
+    u.column_name,
+    CASE t.table_name || '.' || u.column_name
+        WHEN 'legal_hold.subscriber_id' THEN 'pseudonym'
+        WHEN 'legal_hold.reason' THEN 'content'
+        WHEN 'legal_hold.placed_by' THEN 'staff'
+        ELSE 'none'
+    END AS pii_class
+FROM (
+    VALUES
+    ('horizon', ARRAY['dataset', 'kept_from', 'raised_at']),
+    (
+        'archive_day', ARRAY[
+            'dataset', 'day', 'target', 'state', 'rows', 'checksum', 'table_version', 'written_at',
+            'verified_at', 'dropped_at'
+        ]
+    ),
+    ('archive_column', ARRAY['dataset', 'position', 'name', 'left_out_because']),
+    ('retention_rule', ARRAY['record_class', 'jurisdiction', 'minimum', 'maximum', 'source']),
+    (
+        'legal_hold', ARRAY[
+            'hold_id', 'dataset', 'subscriber_id', 'from_at', 'to_at', 'reason', 'placed_by', 'since', 'until'
+        ]
+    )
+) AS t (table_name, column_names)
+CROSS JOIN LATERAL unnest(t.column_names) AS u (column_name);
+
 RESET ROLE;
