@@ -259,29 +259,23 @@ SELECT
     'ops' AS schema_name,
     t.table_name,
     u.column_name,
-    CASE t.table_name || '.' || u.column_name
-        WHEN 'legal_hold.subscriber_id' THEN 'pseudonym'
-        WHEN 'legal_hold.reason' THEN 'content'
-        WHEN 'legal_hold.placed_by' THEN 'staff'
-        ELSE 'none'
-    END AS pii_class
+    t.pii_class
 FROM (
     VALUES
-    ('horizon', ARRAY['dataset', 'kept_from', 'raised_at']),
+    ('horizon', 'none', ARRAY['dataset', 'kept_from', 'raised_at']),
     (
-        'archive_day', ARRAY[
+        'archive_day', 'none', ARRAY[
             'dataset', 'day', 'target', 'state', 'rows', 'checksum', 'table_version', 'written_at',
             'verified_at', 'dropped_at'
         ]
     ),
-    ('archive_column', ARRAY['dataset', 'position', 'name', 'left_out_because']),
-    ('retention_rule', ARRAY['record_class', 'jurisdiction', 'minimum', 'maximum', 'source']),
-    (
-        'legal_hold', ARRAY[
-            'hold_id', 'dataset', 'subscriber_id', 'from_at', 'to_at', 'reason', 'placed_by', 'since', 'until'
-        ]
-    )
-) AS t (table_name, column_names)
+    ('archive_column', 'none', ARRAY['dataset', 'position', 'name', 'left_out_because']),
+    ('retention_rule', 'none', ARRAY['record_class', 'jurisdiction', 'minimum', 'maximum', 'source']),
+    ('legal_hold', 'none', ARRAY['hold_id', 'dataset', 'from_at', 'to_at', 'since', 'until']),
+    ('legal_hold', 'pseudonym', ARRAY['subscriber_id']),
+    ('legal_hold', 'content', ARRAY['reason']),
+    ('legal_hold', 'staff', ARRAY['placed_by'])
+) AS t (table_name, pii_class, column_names)
 CROSS JOIN LATERAL unnest(t.column_names) AS u (column_name);
 
 RESET ROLE;
