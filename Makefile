@@ -4,9 +4,10 @@
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
-# A procedure that COMMITs cannot carry SET search_path; these two begin with SET LOCAL instead.
+# A procedure that COMMITs cannot carry SET search_path; these three begin with SET LOCAL instead.
 PGSPOT_OPTIONS := --append --ignore PS002 --ignore PS015 \
   --proc-without-search-path 'rollup.refresh_pending()' \
+  --proc-without-search-path 'silver.rekey_pending()' \
   --proc-without-search-path 'ops.refresh_job(p_job_id integer,p_config jsonb)'
 
 help: ## list the targets

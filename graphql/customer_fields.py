@@ -330,7 +330,9 @@ class CustomerQuery:
 
 def _cdr(row: dict[str, Any]) -> Cdr:
     ids = {name: str(row[name]) for name in ("cdr_id", "subscriber_id", "caller_id", "called_id")}
-    return Cdr(**(row | ids))
+    values = row | ids
+    del values["customer_key"]  # the customer's profile as of the start says more
+    return Cdr(**values)
 
 
 def _cursor(after: str) -> tuple[datetime, uuid.UUID]:

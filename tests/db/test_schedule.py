@@ -28,7 +28,12 @@ def test_pg_cron_gets_each_job_once(request: pytest.FixtureRequest) -> None:
         assert schedule(connection) == "pg_cron"
         schedule(connection)
         jobs = connection.execute("SELECT jobname, command FROM cron.job ORDER BY jobname").fetchall()
-        assert [name for name, _ in jobs] == ["telestream maintain", "telestream prune", "telestream refresh"]
+        assert [name for name, _ in jobs] == [
+            "telestream maintain",
+            "telestream prune",
+            "telestream refresh",
+            "telestream rekey",
+        ]
         for name, command in jobs:
             connection.execute(command)
             connection.execute("SELECT cron.unschedule(%s)", (name,))

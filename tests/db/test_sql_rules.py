@@ -18,7 +18,7 @@ FILES = {routine.path: routine.sql for routine in routines.routines() if "partma
 GRANTS = "ops/grants.sql"
 OBJECT_FILES = sorted(FILES.keys() - {GRANTS})
 # They commit, so they cannot carry a SET clause.
-COMMITTING = {"ops/refresh_job.sql", "rollup/refresh_pending.sql"}
+COMMITTING = {"ops/refresh_job.sql", "rollup/refresh_pending.sql", "silver/rekey_pending.sql"}
 SEARCH_PATH = ["pg_catalog", "pg_temp"]
 SET_LOCAL = "SET LOCAL search_path = pg_catalog, pg_temp;"
 

@@ -12,6 +12,7 @@ TO telestream_loader, telestream_consumer, telestream_api, telestream_privacy;
 GRANT SELECT ON ops.setting, rollup.definition, quality.rule, quality.rule_result TO telestream_analyst;
 GRANT INSERT, UPDATE ON ops.batch, ops.source_file, ops.watermark TO telestream_loader, telestream_consumer;
 GRANT INSERT ON bronze.cdr TO telestream_loader, telestream_consumer;
+GRANT INSERT ON bronze.customer TO telestream_loader;
 GRANT INSERT ON bronze.network_event, ops.kafka_slice TO telestream_consumer;
 GRANT SELECT ON ops.kafka_offset, ops.kafka_slice TO telestream_loader, telestream_consumer, telestream_api;
 GRANT SELECT, INSERT, UPDATE ON ops.dead_letter TO telestream_consumer;
@@ -23,8 +24,9 @@ GRANT INSERT ON quality.quarantine TO telestream_loader, telestream_consumer;
 GRANT SELECT (
     quarantine_id, dataset, batch_id, line, rules, reason, quarantined_at, replayed_at, replay_batch_id, raw
 ), UPDATE (raw, replayed_at) ON quality.quarantine TO telestream_loader, telestream_consumer;
-GRANT SELECT ON bronze.cdr, bronze.network_event, silver.fact_cdr, silver.fact_network_event, ops.dead_letter,
-quality.quarantine, vault.subscriber TO telestream_privacy;
+GRANT SELECT ON bronze.cdr, bronze.network_event, bronze.customer, silver.fact_cdr, silver.fact_network_event,
+silver.customer_change, silver.dim_customer, silver.customer_rekey, ops.dead_letter, quality.quarantine,
+vault.subscriber TO telestream_privacy;
 -- An engineer inherits what an analyst may read.
 GRANT SELECT ON ops.batch, ops.source_file, ops.watermark, ops.kafka_offset, ops.kafka_slice, rollup.pending,
 rollup.watermark, ops.outbox, analytics.detection TO telestream_engineer;
