@@ -141,7 +141,7 @@ CREATE TABLE silver.customer_rekey (
     batch_id bigint NOT NULL
 );
 COMMENT ON TABLE silver.customer_rekey IS
-'Numbers that lead to another version than before, and when: their facts wait for silver.rekey_pending()';
+'Numbers that lead to another version than before, and when: their facts wait to be keyed anew';
 COMMENT ON COLUMN silver.customer_rekey.rekey_id IS 'Surrogate key';
 COMMENT ON COLUMN silver.customer_rekey.subscriber_id IS 'Surrogate of the number';
 COMMENT ON COLUMN silver.customer_rekey.spans IS 'Times for which the answer is another one';

@@ -89,6 +89,7 @@ SAID = st.builds(
 CHANGES = st.dictionaries(
     st.tuples(st.sampled_from(["C1", "C2", "C3"]), st.integers(0, 9), st.sampled_from(["crm", "crn"])),
     SAID,
+    min_size=3,
     max_size=14,
 )
 
@@ -100,7 +101,7 @@ def arrivals(draw: st.DrawFn) -> tuple[Changes, list[list[dict[str, Any]]]]:
     rows = draw(st.permutations(rows_of(changes)))
     if rows:
         rows = rows + draw(st.lists(st.sampled_from(rows), max_size=5))
-    cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=4)))
+    cuts = sorted(draw(st.lists(st.integers(0, len(rows)), min_size=2, max_size=4)))
     return changes, [rows[low:high] for low, high in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
 
 
@@ -183,30 +184,37 @@ def facts(connection: psycopg.Connection) -> dict[str, tuple[Any, ...]]:
 @settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(arrived=arrivals(), calls_first=st.booleans())
+@given(
+    arrived=arrivals(),
+    calls_after=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    carried_after=st.sets(st.integers(0, 5)),
+)
 def test_every_order_gives_the_history_of_the_model_and_facts_follow(
-    prepared: psycopg.Connection, arrived: tuple[Changes, list[list[dict[str, Any]]]], calls_first: bool
+    prepared: psycopg.Connection,
+    arrived: tuple[Changes, list[list[dict[str, Any]]]],
+    calls_after: tuple[int, int],
+    carried_after: set[int],
 ) -> None:
     changes, batches = arrived
     with prepared.transaction(force_rollback=True):
-        if calls_first:
-            refine(prepared, calls(0))
-        for batch in batches:
+        for number, batch in enumerate([*batches, []]):
+            for part, after in enumerate(calls_after):
+                if number == min(after, len(batches)):
+                    refine(prepared, calls(part))
             _, loaded, duplicate, quarantined = refine_customers(prepared, batch)
             assert loaded + duplicate == len(batch)
             assert quarantined == 0
+            if number in carried_after:
+                rekey_here(prepared)
         prepared.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        refine(prepared, calls(1))
-        if not calls_first:
-            refine(prepared, calls(0))
         rekey_here(prepared)
         model = history_of(changes)
         assert stored_history(prepared) == model
         wanted = {}
-        for number in NUMBERS:
+        for msisdn in NUMBERS:
             for hour in range(10):
-                customer, begin, plan = customer_of(model, number, hour) or (None, None, "unknown")
-                wanted[f"{number} {hour}"] = (customer, begin, plan if hour % 2 else "plus")
+                customer, begin, plan = customer_of(model, msisdn, hour) or (None, None, "unknown")
+                wanted[f"{msisdn} {hour}"] = (customer, begin, plan if hour % 2 else "plus")
         assert facts(prepared) == wanted
         assert prepared.execute("SELECT * FROM gold.check_rollups()").fetchall() == []
         assert prepared.execute("SELECT count(*) FROM silver.customer_rekey").fetchone() == (0,)
