@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     api_jwt_issuer: str = ""
     api_jwt_audience: str = ""
     api_cors_origins: str = Field("", description="origins that browsers may call from, separated by commas")
+    crm_url: str = Field("", description="URL that lists the customers of a CRM, for `telestream crm sync`")
+    crm_token: SecretStr = SecretStr("")
     time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
     vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import psycopg
@@ -335,10 +334,10 @@ def test_a_deleted_customer_ends_and_a_new_owner_gets_the_number(prepared: psyco
 
 
 @pytest.fixture
-def two_versions(prepared: psycopg.Connection) -> Iterator[psycopg.Connection]:
+def two_versions(prepared: psycopg.Connection) -> psycopg.Connection:
     refine_customers(prepared, [change(), change(changed_at="2026-02-01T00:00:00Z", segment="business")])
     prepared.execute("SET ROLE telestream_owner")
-    yield prepared
+    return prepared
 
 
 @pytest.mark.parametrize(
