@@ -129,7 +129,10 @@ def test_bad_lines_go_to_quarantine_with_place_and_reason(tmp_path: Path, plans:
     assert all(reason and raw for *_, reason, raw in rows)
     # Of a line that could be taken apart only the fields we know are kept.
     assert "Eve" not in rows[0][3] + rows[8][3]
-    strict = telestream("load", "customers", path, "--strict")
+    odd = tmp_path / "odd.csv"
+    odd.write_text("a,b\n1,2\n")
+    strict = telestream("load", "customers", path, odd, "--strict")
+    assert_clear_error(strict, "already loaded", "odd.csv: no column customer_id", "known columns are")
     assert strict.returncode == 1
 
 
@@ -149,8 +152,11 @@ def test_a_file_that_is_none_of_customers_is_refused_with_its_name(
 ) -> None:
     path = tmp_path / "odd.csv"
     path.write_bytes(content)
-    result = telestream("load", "customers", path)
-    assert_clear_error(result, "odd.csv", words)
+    [result] = load_customers(discover([str(path)]))
+    assert result.outcome == "failed"
+    assert result.error is not None
+    assert "odd.csv" in str(result.error)
+    assert words in f"{result.error} {result.error.detail}"
     assert plans.execute("SELECT count(*) FROM ops.source_file").fetchone() == (0,)
 
 
