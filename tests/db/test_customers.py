@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg import errors
+from psycopg import errors, sql
 from staging import cdr, change, refine, refine_customers, rekey
+
+from telestream.db import rollups
+from telestream.db.customers import carry_to_facts
 
 START = datetime.datetime(2026, 2, 27, 22, tzinfo=datetime.UTC)
 NUMBERS = ("+447900000001", "+447900000002")
@@ -364,3 +368,66 @@ def test_nothing_of_a_person_is_in_silver_or_gold(prepared: psycopg.Connection) 
         assert "447900000001" not in str(prepared.execute(f"SELECT to_jsonb(t) FROM {table} AS t").fetchall()), table
     for view in ("gold.customer", "gold.customer_history", "gold.cdr"):
         assert "CRM-0815-X" not in str(prepared.execute(f"SELECT to_jsonb(t) FROM {view} AS t").fetchall()), view
+
+
+def test_a_carrying_that_died_goes_on_with_the_next_one(prepared: psycopg.Connection, database: str) -> None:
+    days = ("2026-02-10", "2026-02-11", "2026-02-12")
+    rows = [cdr(native_key=day, started_at=f"{day}T09:00:00Z", answered_at=None, ended_at=None) for day in days]
+    refine(prepared, [row | {"plan_code": None} for row in rows])
+    refine_customers(prepared, [change()])
+    # The first day committed, then the process was gone: its list is there still.
+    upto, moment = prepared.execute("SELECT * FROM silver.rekey_open()").fetchone() or (None, None)
+    prepared.execute("SELECT silver.rekey_slice(%s, %s)", (upto, moment))
+    [(done,)] = prepared.execute("SELECT count(*) FROM silver.fact_cdr WHERE customer_key <> 0").fetchall()
+    assert done == 1
+    refine_customers(prepared, [change(changed_at="2026-02-11T00:00:00Z", plan_code="plus")])
+    rekey(prepared)
+    assert prepared.execute("SELECT plan_code, customer_key FROM gold.cdr ORDER BY started_at").fetchall() == [
+        ("basic", 1), ("plus", 2), ("plus", 2),
+    ]  # fmt: skip
+    assert rollups.check(database) == []
+
+
+def test_facts_of_a_refine_under_way_are_not_forgotten(
+    prepared: psycopg.Connection, database: str, vault_key_file: str
+) -> None:
+    with psycopg.connect(database) as other, ThreadPoolExecutor(1) as pool:
+        # The batch is refined by what the customers are, and not committed yet.
+        other.execute("SET ROLE telestream_consumer")
+        other.execute("SELECT set_config('telestream.vault_key', %s, false)", (vault_key_file,))
+        [batch] = other.execute("SELECT ops.open_batch('cdr')").fetchone() or (0,)
+        other.execute(
+            "INSERT INTO ops.batch (batch_id, dataset, source_kind, rows_in, code_version)"
+            " VALUES (%s, 'cdr', 'kafka', 1, 'test')",
+            (batch,),
+        )
+        row = cdr(plan_code=None) | {"batch_id": batch, "line": 1}
+        other.execute(
+            sql.SQL("INSERT INTO bronze.cdr ({}) VALUES ({})").format(
+                sql.SQL(", ").join(map(sql.Identifier, row)), sql.SQL(", ").join(sql.Placeholder() * len(row))
+            ),
+            list(row.values()),
+        )
+        # Enrolment would keep the number from others until the end.
+        refine_customers(
+            prepared, [change(customer_id="C2", msisdn="+447900000001", changed_at="2026-01-01T00:00:00Z")]
+        )
+        rekey(prepared)
+        other.execute("CALL silver.refine_cdr(%s)", (batch,))
+        refine_customers(prepared, [change(customer_id="C2", changed_at="2026-02-01T00:00:00Z", plan_code="plus")])
+        carried = pool.submit(lambda: carry_to_facts(database, "telestream_loader"))
+        waiting: tuple[object, ...] | None = (0,)
+        while waiting == (0,) and not carried.done():
+            waiting = prepared.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7301008 AND NOT granted"
+            ).fetchone()
+        assert not carried.done()
+        other.commit()
+        assert carried.result(30) == 1
+    rekey(prepared)
+    assert prepared.execute("SELECT plan_code FROM gold.cdr").fetchall() == [("plus",)]
+    assert prepared.execute(
+        "SELECT d.customer_key = f.customer_key FROM silver.fact_cdr AS f, silver.dim_customer AS d WHERE d.is_current"
+        " AND d.customer_id = 'C2'"
+    ).fetchall() == [(True,)]
+    assert rollups.check(database) == []

@@ -19,7 +19,9 @@ COMMENT ON COLUMN gold.customer.subscriber_id IS 'Surrogate of the number, as in
 COMMENT ON COLUMN gold.customer.plan_code IS 'Service plan';
 COMMENT ON COLUMN gold.customer.region_code IS 'Home region';
 COMMENT ON COLUMN gold.customer.segment IS 'Segment as the CRM writes it';
-COMMENT ON COLUMN gold.customer.status IS 'Status as the CRM writes it; terminated where it deleted the customer';
-COMMENT ON COLUMN gold.customer.birth_decade IS 'First year of the decade of birth: the year itself may be personal';
+COMMENT ON COLUMN gold.customer.status IS
+'Status as the CRM writes it; terminated where it deleted the customer';
+COMMENT ON COLUMN gold.customer.birth_decade IS
+'First year of the decade of birth: the year itself may be personal';
 COMMENT ON COLUMN gold.customer.valid_from IS 'Since when all this holds';
 GRANT SELECT ON gold.customer TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;

@@ -31,4 +31,5 @@ COMMENT ON COLUMN gold.customer_history.valid_to IS 'When it ended, exclusive; n
 COMMENT ON COLUMN gold.customer_history.is_current IS 'Whether it is the current version';
 COMMENT ON COLUMN gold.customer_history.holds IS
 'When the number led to this version; of several that claim it the one that began last has it';
-GRANT SELECT ON gold.customer_history TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;
+GRANT SELECT ON gold.customer_history
+TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;

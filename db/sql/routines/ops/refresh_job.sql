@@ -11,5 +11,6 @@ BEGIN
     CALL rollup.refresh_pending();
 END
 $$;
-COMMENT ON PROCEDURE ops.refresh_job IS 'Points facts to the versions of customers that hold now and refreshes the touched buckets, as a scheduled job';
+COMMENT ON PROCEDURE ops.refresh_job IS
+'Carries what changed about customers to the facts and refreshes the touched buckets, as a scheduled job';
 REVOKE ALL ON PROCEDURE ops.refresh_job(integer, jsonb) FROM PUBLIC;

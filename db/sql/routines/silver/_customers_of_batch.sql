@@ -1,6 +1,6 @@
--- Returns for the persons of the batch in hand (pg_temp._identity) which version of a customer their number leads
--- to, and when. No two spans of a number overlap. A function, so that it looks each number up in the index while
--- the refine around it hashes every join; where no customer was ever loaded it costs nothing.
+-- Returns for the persons of the batch in hand (pg_temp._identity) which version of a customer their number
+-- leads to, and when. No two spans of a number overlap. A function, so that it looks each number up in the
+-- index while the refine around it hashes every join; where no customer was ever loaded it costs nothing.
 CREATE OR REPLACE FUNCTION silver._customers_of_batch()
 RETURNS TABLE (
     subscriber_id bigint, valid_from timestamptz, valid_to timestamptz, customer_key integer, plan_key integer

@@ -1,6 +1,6 @@
--- Returns the changes of a staged batch that no rule refused, with keys in place of codes and numbers, and the
--- hash of all that a change says. A key is null where it is not known yet. Of a deleted customer nothing is left
--- but that; whatever else the record says does not count.
+-- Returns the changes of a staged batch that no rule refused, with keys in place of codes and numbers, and
+-- the hash of all that a change says. A key is null where it is not known yet. Of a deleted customer nothing
+-- is left but that; whatever else the record says does not count.
 CREATE OR REPLACE FUNCTION silver._staged_customer(p_batch_id bigint)
 RETURNS TABLE (
     line bigint, source_system text, customer_id text, changed_at timestamptz, subscriber_id bigint,

@@ -1,9 +1,9 @@
 -- requires: silver/_staged_customer.sql
 -- Adds the changes of a staged batch to those known, and makes the history of every customer they touch anew
 -- from all of them: in whatever order, how late and how often changes come, the same changes give the same
--- versions. A version that stays what it was keeps its key. Notes for which numbers, and when, another version
--- is the answer now: silver.rekey_pending() carries that to the facts. The caller holds the lock on customers
--- and has enrolled the numbers.
+-- versions. A version that stays what it was keeps its key. Notes for which numbers, and when, another
+-- version is the answer now: silver.rekey_pending() carries that to the facts. The caller holds the lock on
+-- customers and has enrolled the numbers.
 CREATE OR REPLACE FUNCTION silver.apply_customer_changes(
     p_batch_id bigint, OUT o_loaded bigint, OUT o_min timestamptz, OUT o_max timestamptz
 )

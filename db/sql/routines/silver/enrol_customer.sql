@@ -1,6 +1,6 @@
 -- requires: vault/enrol.sql
--- Makes every number of a batch of customers known, before its refine and in a transaction of its own: as a CDR
--- does it, so that both lead to the same surrogate.
+-- Makes every number of a batch of customers known, before its refine and in a transaction of its own: as a
+-- CDR does it, so that both lead to the same surrogate.
 CREATE OR REPLACE FUNCTION silver.enrol_customer(p_batch_id bigint, p_identities text[])
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER

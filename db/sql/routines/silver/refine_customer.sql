@@ -1,7 +1,8 @@
 -- requires: silver/enrol_customer.sql, silver/apply_customer_changes.sql, quality/_apply_rules.sql
 -- requires: quality/_close_batch.sql, ops/_lock_staged_batch.sql
--- Takes one staged batch of customers from Bronze to Silver within the caller's transaction: rules, quarantine,
--- changes, versions, counts; asserts that nothing was lost. Calls enrol_customer itself where the caller has not.
+-- Takes one staged batch of customers from Bronze to Silver within the caller's transaction: rules,
+-- quarantine, changes, versions, counts; asserts that nothing was lost. Calls enrol_customer itself where
+-- the caller has not.
 CREATE OR REPLACE PROCEDURE silver.refine_customer(p_batch_id bigint)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,7 @@
--- Says what there is to do for silver.rekey_pending(): up to which row, and from what time on; null: nothing.
--- Waits until no refine is under way that may still write facts by what the customers were before; a refine that
--- begins later sees what they are now. The caller commits at once, which frees the refines that wait meanwhile.
+-- Says what there is to do for silver.rekey_pending(): up to which row, and from what time on; null:
+-- nothing. Waits until no refine is under way that may still write facts by what the customers were before;
+-- a refine that begins later sees what they are now. The caller commits at once, which frees the refines
+-- that wait meanwhile.
 CREATE OR REPLACE FUNCTION silver.rekey_open(OUT o_upto bigint, OUT o_from timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
 -- requires: silver/rekey_open.sql, silver/rekey_slice.sql, silver/rekey_close.sql
--- Carries to the facts what changed about customers since the last call, a day of facts in each transaction, so
--- that loads go on meanwhile. Commits, so it cannot run in a transaction block. After a crash the next call
--- begins again; a row that is right already is not written.
+-- Carries to the facts what changed about customers since the last call, a day of facts in each transaction,
+-- so that loads go on meanwhile. Commits, so it cannot run in a transaction block. After a crash the next
+-- call begins again; a row that is right already is not written.
 CREATE OR REPLACE PROCEDURE silver.rekey_pending()
 LANGUAGE plpgsql
 AS $$

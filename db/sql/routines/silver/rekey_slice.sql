@@ -1,7 +1,7 @@
--- Gives the CDRs of one UTC day the version of the customer that their number led to when they began, as far as
--- silver.customer_rekey says up to p_upto that it is another one; and the customer's plan where the source named
--- none. Marks the days of Gold whose plan may have changed. p_from says where to look for the day; returns where
--- to look for the next one, null at the end. Doing it twice is harmless.
+-- Gives the CDRs of one UTC day the version of the customer that their number led to when they began, as far
+-- as silver.customer_rekey says up to p_upto that it is another one; and the customer's plan where the
+-- source named none. Marks the days of Gold whose plan may have changed. p_from says where to look for the
+-- day; returns where to look for the next one, null at the end. Doing it twice is harmless.
 CREATE OR REPLACE FUNCTION silver.rekey_slice(p_upto bigint, p_from timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER
