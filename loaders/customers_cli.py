@@ -11,7 +11,6 @@ from telestream.console import console
 from telestream.db import rollups
 from telestream.db.connection import database_url
 from telestream.db.customers import carry_to_facts
-from telestream.loaders.commit import LOADER_ROLE
 from telestream.loaders.customer_records import DEFAULT_SOURCE
 from telestream.loaders.customers import load_customers
 from telestream.loaders.pipeline import FileResult
@@ -55,7 +54,7 @@ def carry() -> None:
     """Point facts to the versions that hold now, refresh Gold, and say so."""
     started = time.monotonic()
     with console.status("bringing facts and Gold up to date"):
-        numbers = carry_to_facts(database_url(), LOADER_ROLE)
+        numbers = carry_to_facts(database_url())
         buckets = rollups.refresh(database_url())
     if buckets is None:
         console.print(rollups.LEFT_TO_JOB)

@@ -415,7 +415,7 @@ def test_facts_of_a_refine_under_way_are_not_forgotten(
         rekey(prepared)
         other.execute("CALL silver.refine_cdr(%s)", (batch,))
         refine_customers(prepared, [change(customer_id="C2", changed_at="2026-02-01T00:00:00Z", plan_code="plus")])
-        carried = pool.submit(lambda: carry_to_facts(database, "telestream_loader"))
+        carried = pool.submit(lambda: carry_to_facts(database))
         waiting: tuple[object, ...] | None = (0,)
         while waiting == (0,) and not carried.done():
             waiting = prepared.execute(

@@ -182,3 +182,18 @@ def test_kill_9_in_the_middle_then_the_same_command(tmp_path: Path, plans: psyco
         7_001, 701,
     )  # fmt: skip
     assert plans.execute("SELECT count(*) FROM silver.customer_rekey").fetchone() == (0,)
+
+
+def test_a_replay_of_customers_reaches_the_facts(tmp_path: Path, plans: psycopg.Connection, database: str) -> None:
+    refine(plans, [cdr(plan_code=None)])
+    path = tmp_path / "lost.csv"
+    path.write_text("customer_id,changed_at,msisdn,plan_code\nC1,2026-01-01,+447900000001,new\n")
+    [result] = load_customers(discover([str(path)]))
+    assert result.counts.quarantined == 1
+    described = tmp_path / "plans.csv"
+    described.write_text("plan_code,name\nnew,New\n")
+    for command in (("load", "plans", described), ("quality", "replay", "--rule", "unknown_plan")):
+        done = telestream(*command)
+        assert done.returncode == 0, done.stderr
+    assert plans.execute("SELECT plan_code FROM gold.fact_customer_usage_daily").fetchall() == [("new",)]
+    assert rollups.check(database) == []
