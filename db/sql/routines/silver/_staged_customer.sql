@@ -8,7 +8,11 @@ RETURNS TABLE (
     status text, attributes_hash uuid
 )
 LANGUAGE plpgsql STABLE
+ROWS 20000
 SET search_path = pg_catalog, pg_temp
+-- No statistics know of rows written a moment ago: one row expected, the map of numbers was read for each.
+SET enable_nestloop = off
+SET enable_mergejoin = off
 AS $$
 BEGIN
     RETURN QUERY
