@@ -1,4 +1,3 @@
--- The extension stays: it belongs to the database.
 DELETE FROM quality.rule AS r
 WHERE r.dataset = 'customer';
 ALTER TABLE silver.fact_cdr DROP COLUMN is_plan_of_customer;

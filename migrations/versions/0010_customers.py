@@ -4,8 +4,6 @@ Why: who had which plan, region and segment when a call was made is a question a
 changes late, twice and out of order. All changes are kept, so that the history of a customer can be made anew from
 them whatever the order in which they came; constraints hold it free of overlaps and gaps. Facts carry the key of
 the version that was valid when they happened, because rollups cannot join it.
-
-`btree_gist` is made here for databases that were prepared before it was needed; any owner of a database may.
 """
 
 from telestream.db.revision import run_sql

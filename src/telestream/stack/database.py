@@ -18,7 +18,7 @@ GROUP_ROLES = (
     "telestream_engineer",
     "telestream_gateway",
 )
-_EXTENSIONS = ("timescaledb", "vector", "pgcrypto", "pg_stat_statements", "cube", "earthdistance", "btree_gist")
+_EXTENSIONS = ("timescaledb", "vector", "pgcrypto", "pg_stat_statements", "cube", "earthdistance")
 
 
 def create_admin_role(superuser_url: str, role: str, password: str) -> None:
