@@ -60,6 +60,8 @@ _TOP: tuple[tuple[str, str], ...] = (
         " AND c.started_at >= '2026-02-27 00:00+00' AND c.started_at < '2026-03-02 00:00+00') AS cdrs"
         " FROM gold.customer_history AS h WHERE h.subscriber_id = ("
         "SELECT v.subscriber_id FROM gold.customer_history AS v"
+        " WHERE v.subscriber_id IN (SELECT u.subscriber_id FROM gold.fact_customer_usage_daily AS u"
+        " WHERE u.bucket >= '2026-03-01 00:00+00' AND u.bucket < '2026-03-02 00:00+00')"
         " GROUP BY v.subscriber_id ORDER BY count(*) DESC, v.subscriber_id LIMIT 1) ORDER BY h.valid_from",
     ),
 )
