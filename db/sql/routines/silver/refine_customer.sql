@@ -13,6 +13,7 @@ DECLARE
     v_staged bigint;
     v_refused bigint;
     v_rows bigint;
+    v_odd bigint[];
     v_loaded bigint;
     v_min timestamptz;
     v_max timestamptz;
@@ -64,13 +65,16 @@ BEGIN
                 AND c.source_system = s.source_system
         )
     )
+    SELECT array_agg(DISTINCT o.line) INTO v_odd FROM odd AS o;
+    -- By its lines, not by a join: of a batch written a moment ago one row is expected, and the join was made anew
+    -- for each.
     INSERT INTO quality.quarantine (dataset, batch_id, line, rules, reason, record)
     SELECT
         'customer', p_batch_id, b.line, ARRAY['conflicting_change'],
         (SELECT r.message FROM quality.rule AS r WHERE r.dataset = 'customer' AND r.rule = 'conflicting_change'),
         to_jsonb(b) - 'batch_id' - 'line'
     FROM bronze.customer AS b
-    WHERE b.batch_id = p_batch_id AND b.line IN (SELECT o.line FROM odd AS o);
+    WHERE b.batch_id = p_batch_id AND b.line = ANY (v_odd);
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     INSERT INTO quality.rule_result (batch_id, rule, violations)
     SELECT p_batch_id, 'conflicting_change', v_rows WHERE v_rows > 0;
