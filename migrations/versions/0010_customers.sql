@@ -97,7 +97,7 @@ CREATE TABLE silver.dim_customer (
     CONSTRAINT customer_not_empty CHECK (valid_from < valid_to),
     -- Starts differ, ends differ, and each end but infinity is a start: the latest start can only end at
     -- infinity, the one before it only where that starts, and so on. No overlap and no gap is possible; an
-    -- exclusion constraint would leave gaps, and took more time.
+    -- exclusion constraint would leave gaps.
     CONSTRAINT customer_starts_once UNIQUE (customer_id, valid_from),
     CONSTRAINT customer_ends_once UNIQUE (customer_id, valid_to),
     CONSTRAINT customer_has_no_gap FOREIGN KEY (customer_id, next_from)
