@@ -7,6 +7,7 @@ BIN := .venv/bin
 # A procedure that COMMITs cannot carry SET search_path; these begin with SET LOCAL instead.
 PGSPOT_OPTIONS := --append --ignore PS002 --ignore PS015 \
   --proc-without-search-path 'rollup.refresh_pending()' \
+  --proc-without-search-path 'silver.rekey_pending()' \
   --proc-without-search-path 'ops.refresh_job(p_job_id integer,p_config jsonb)' \
   --proc-without-search-path 'vault.reveal(p_subscriber_id bigint,p_reason text,INOUT p_identity text)' \
   --proc-without-search-path 'ops.enforce_retention()' \

@@ -14,6 +14,7 @@ from telestream.console import console
 from telestream.db import migrate, rollups, users
 from telestream.db.archive_cli import archive_app
 from telestream.db.connection import connect, database_url, translated
+from telestream.db.customers import carry_to_facts
 from telestream.db.edition import edition
 from telestream.db.retention_cli import retention_app
 from telestream.db.schedule import schedule
@@ -203,5 +204,6 @@ def quality_replay(
         lend_vault_key(connection, vault_key())
         for row in connection.execute("SELECT * FROM quality.replay(%s)", (rule,)):
             table.add_row(*(f"{value:,}" for value in row))
+    carry_to_facts(url)
     rollups.refresh(url)
     console.print(table)

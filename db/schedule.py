@@ -7,6 +7,8 @@ from telestream.db.edition import edition
 
 # name, cron expression, SQL
 _JOBS = (
+    # Each commits, and pg_cron takes several statements as one transaction: a job of its own.
+    ("telestream rekey", "* * * * *", "CALL silver.rekey_pending()"),
     ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
     ("telestream seal", "* * * * *", "SELECT audit.seal()"),
     ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),

@@ -16,6 +16,7 @@ PAGE_DEFAULT = 50
 PAGE_LARGEST = 500
 LIST_LARGEST = 500
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -78,6 +79,17 @@ def instant(argument: str, at: datetime) -> datetime:
     if not _EARLIEST <= at <= _LATEST:
         raise ArgumentProblem(argument, "the time is out of bounds", allowed=["2000 to 2100"])
     return at.astimezone(UTC)
+
+
+def moment(argument: str, value: datetime) -> datetime:
+    """Return a point in time.
+
+    Raises:
+        ArgumentProblem: it has no offset, or is no time a customer can have had.
+    """
+    if value.tzinfo is None or not _FIRST <= value < _LATEST:
+        raise ArgumentProblem(argument, "the time cannot be used", allowed=["a time with offset from 1970 to 2099"])
+    return value
 
 
 def time_range(start: datetime, end: datetime, longest: timedelta) -> tuple[datetime, datetime]:

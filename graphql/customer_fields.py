@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import uuid
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -73,9 +73,21 @@ class Usage:
 
 
 @strawberry.type(
-    description="A customer: for now a subscriber, known by the surrogate that facts carry. A profile, as of a time, "
-    "will come with the customer dimension."
+    description="What the CRM says of a customer, from one moment to another; nothing that names a person."
 )
+class CustomerProfile:
+    """A version of a customer."""
+
+    plan_code: str = strawberry.field(description="Service plan.")
+    region_code: str = strawberry.field(description="Home region.")
+    segment: str | None = strawberry.field(description="Segment, as the CRM writes it.")
+    status: str = strawberry.field(description="Status, as the CRM writes it.")
+    birth_decade: int | None = strawberry.field(description="First year of the decade of birth.")
+    valid_from: datetime = strawberry.field(description="When it began.")
+    valid_to: datetime | None = strawberry.field(description="When it ended, exclusive; null if it holds still.")
+
+
+@strawberry.type(description="A customer: a subscriber, known by the surrogate that facts carry.")
 class Customer:
     """A customer."""
 
@@ -99,6 +111,21 @@ class Customer:
         names = ("period", "record_type", "plan_code", "currency", "seconds", "bytes_up", "bytes_down", "charge")
         columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in names}
         return Usage(records=[row["events"] for row in rows], **columns)
+
+    @strawberry.field(
+        description="The customer who had this number then; null if the CRM knows of none. By one statement for all "
+        f"customers of a request. Scope: {Scope.CUSTOMER}.",
+        extensions=[Requires(Scope.CUSTOMER)],
+        metadata={"cost": 5},
+    )
+    async def profile(
+        self,
+        info: ApiInfo,
+        as_of: Annotated[datetime | None, argument(description="When, with offset; now if left out.")] = None,
+    ) -> CustomerProfile | None:
+        moment = datetime.now(UTC) if as_of is None else arguments.moment("asOf", as_of)
+        row = await info.context.lookups.profile.load((int(self.id), moment))
+        return CustomerProfile(**row) if row else None
 
 
 @strawberry.type(description="A customer asked for by id.")
@@ -203,8 +230,9 @@ class CustomerQuery:
         number = arguments.number("id", id)
         rows = await info.context.read(
             sql.SQL(
-                "SELECT EXISTS (SELECT FROM gold.fact_customer_usage_daily AS u WHERE u.subscriber_id = {}) AS found"
-            ).format(sql.Literal(number))
+                "SELECT EXISTS (SELECT FROM gold.fact_customer_usage_daily AS u WHERE u.subscriber_id = {id})"
+                " OR EXISTS (SELECT FROM gold.customer_history AS h WHERE h.subscriber_id = {id}) AS found"
+            ).format(id=sql.Literal(number))
         )
         info.context.note("customer", [number], 1)
         if number == 0 or not rows[0]["found"]:
@@ -328,7 +356,9 @@ class CustomerQuery:
 
 def _cdr(row: dict[str, Any]) -> Cdr:
     ids = {name: str(row[name]) for name in ("cdr_id", "subscriber_id", "caller_id", "called_id")}
-    return Cdr(**(row | ids))
+    values = row | ids
+    del values["customer_key"]  # the customer's profile as of the start says more
+    return Cdr(**values)
 
 
 def _cursor(after: str) -> tuple[datetime, uuid.UUID]:

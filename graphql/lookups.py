@@ -22,6 +22,7 @@ PLANS = "SELECT p.plan_code, p.name, p.monthly_fee, p.currency FROM silver.dim_s
 
 Rows = list[dict[str, Any]]
 UsageKey = tuple[int, datetime, datetime, str]
+ProfileKey = tuple[int, datetime]
 
 
 class Lookups:
@@ -33,6 +34,7 @@ class Lookups:
         self.region: DataLoader[str, dict[str, Any] | None] = DataLoader(self._regions, max_batch_size=500)
         self.plan: DataLoader[str, dict[str, Any] | None] = DataLoader(self._plans, max_batch_size=500)
         self.usage: DataLoader[UsageKey, Rows] = DataLoader(self._usage, max_batch_size=500)
+        self.profile: DataLoader[ProfileKey, dict[str, Any] | None] = DataLoader(self._profiles, max_batch_size=500)
 
     async def _cells(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
         return await self._by(_CELLS, "c.cell_id", "cell_id", keys)
@@ -77,3 +79,21 @@ class Lookups:
                 found[(row["subscriber_id"], start, end, unit)].append(row)
         self._context.note("customer.usage", sorted({key[0] for key in keys}), sum(map(len, found.values())))
         return [found[key] for key in keys]
+
+    async def _profiles(self, keys: list[ProfileKey]) -> list[dict[str, Any] | None]:
+        """Return who had which number when; those of the same time come with one statement."""
+        found: dict[ProfileKey, dict[str, Any]] = {}
+        for moment in {key[1] for key in keys}:
+            rows = await self._context.read(
+                sql.SQL(
+                    "SELECT h.subscriber_id, h.plan_code, h.region_code, h.segment, h.status, h.birth_decade,"
+                    " h.valid_from, h.valid_to FROM gold.customer_history AS h"
+                    " WHERE h.subscriber_id = ANY({ids}) AND h.holds @> {moment}"
+                ).format(
+                    ids=sql.Literal([key[0] for key in keys if key[1] == moment]),
+                    moment=sql.Literal(moment),
+                )
+            )
+            found |= {(row.pop("subscriber_id"), moment): row for row in rows}
+        self._context.note("customer.profile", sorted({key[0] for key in keys}), len(found))
+        return [found.get(key) for key in keys]

@@ -13,7 +13,8 @@ from telestream.console import console
 from telestream.db import rollups
 from telestream.db.connection import database_url
 from telestream.errors import UsageError
-from telestream.loaders import profiles_cli
+from telestream.loaders import customers_cli, profiles_cli
+from telestream.loaders.crm_cli import crm_app
 from telestream.loaders.dimensions import CELLS, PLANS, REGIONS, Dimension, load_dimension
 from telestream.loaders.dry_run import dry_run
 from telestream.loaders.generate import cli as generate_cli
@@ -29,7 +30,9 @@ load_app = typer.Typer(help="Load CDR files and dimensions.", no_args_is_help=Tr
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    load_app.command("customers")(customers_cli.customers)
     app.add_typer(load_app, name="load")
+    app.add_typer(crm_app, name="crm")
     profiles_cli.register(app)
     generate_cli.register(app)
 

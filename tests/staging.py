@@ -29,6 +29,18 @@ EVENT: dict[str, Any] = {
 }  # fmt: skip
 
 
+CHANGE: dict[str, Any] = {
+    "source_system": "crm", "customer_id": "C1", "changed_at": "2026-01-01T00:00:00Z", "is_deleted": False,
+    "msisdn": "+447900000001", "plan_code": "basic", "region_code": "GB-LND", "segment": "consumer",
+    "status": "active", "birth_year": 1980,
+}  # fmt: skip
+
+
+def change(**changes: Any) -> dict[str, Any]:
+    """Return a good change of a customer with some fields changed."""
+    return CHANGE | changes
+
+
 def event(**changes: Any) -> dict[str, Any]:
     """Return a good network event with some fields changed."""
     return EVENT | changes
@@ -46,9 +58,10 @@ def refine(
     promises: Sequence[str] = ("e164",),
     rows_in: int | None = None,
     dataset: str = "cdr",
+    role: str = "telestream_consumer",
 ) -> tuple[int, int, int, int]:
     """Load rows as one batch, as the consumer role does; returns batch id, loaded, duplicate, quarantined."""
-    connection.execute("SET ROLE telestream_consumer")
+    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
     lend_vault_key(connection, vault_key())
     try:
         with connection.transaction():
@@ -82,3 +95,16 @@ def refine(
 def refine_events(connection: psycopg.Connection, rows: Sequence[dict[str, Any]]) -> tuple[int, int, int, int]:
     """Load network events as one batch."""
     return refine(connection, rows, promises=(), dataset="network_event")
+
+
+def refine_customers(connection: psycopg.Connection, rows: Sequence[dict[str, Any]]) -> tuple[int, int, int, int]:
+    """Load changes of customers as one batch, as the loader role does."""
+    return refine(connection, rows, promises=(), dataset="customer", role="telestream_loader")
+
+
+def rekey(connection: psycopg.Connection) -> None:
+    """Carry what changed about customers to the facts, and bring Gold up to date."""
+    connection.execute("CALL silver.rekey_pending()")
+    connection.execute("SET ROLE telestream_owner")
+    connection.execute("CALL rollup.refresh_pending()")
+    connection.execute("RESET ROLE")

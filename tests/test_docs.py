@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import pyarrow.csv
 import pytest
 import typer.main
 from command import ROOT, telestream
-from truth import generated
+from truth import DAY, generated
 
 from telestream import cli
 from telestream.db.sqlstate import SqlState
+from telestream.loaders.generate import GenerateSpec, customers
 
 _FENCE = re.compile(r"^( *)(```+|~~~+)(.*?)\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
@@ -188,6 +190,12 @@ def test_every_setting_and_path_of_the_architecture_exists() -> None:
 def test_the_queries_shown_answer_an_analyst(tmp_path: Path, database: str, connection: psycopg.Connection) -> None:
     generated(tmp_path / "day.csv")
     loaded = telestream("load", "cdr", tmp_path / "day.csv")
+    assert loaded.returncode == 0, loaded.stdout + loaded.stderr
+    spec = GenerateSpec(rows=1, day=DAY, cells=50, subscribers=500)
+    pyarrow.csv.write_csv(customers(spec, 400), tmp_path / "customers.csv")
+    # The plans are placeholders of the CDRs until somebody describes them.
+    connection.execute("UPDATE silver.dim_service_plan SET is_placeholder = false")
+    loaded = telestream("load", "customers", tmp_path / "customers.csv")
     assert loaded.returncode == 0, loaded.stdout + loaded.stderr
     connection.execute("SET ROLE telestream_analyst")
     cookbook = blocks(ROOT / "docs" / "sql-cookbook.md", "sql")

@@ -1,5 +1,6 @@
 """Generates CDR files of any size with a known truth, for tests, benchmarks and first steps."""
 
+from telestream.loaders.generate.customers import customers
 from telestream.loaders.generate.defects import BadKind
 from telestream.loaders.generate.files import generate_cdr
 from telestream.loaders.generate.manifest import BadRows, Manifest, Totals
@@ -14,6 +15,7 @@ __all__ = [
     "Manifest",
     "Totals",
     "cells",
+    "customers",
     "generate_cdr",
     "plans",
     "regions",

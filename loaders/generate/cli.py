@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pyarrow.csv
+import pyarrow.parquet
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from telestream.errors import UsageError
 from telestream.loaders.generate import population
+from telestream.loaders.generate.customers import customers as make_customers
 from telestream.loaders.generate.files import generate_cdr
 from telestream.loaders.generate.manifest import Manifest, Totals
 from telestream.loaders.generate.spec import FileFormat, GenerateSpec
@@ -122,6 +124,31 @@ def write_cells(
     except OSError as exc:
         raise UsageError(f"cannot write {out}", hint="Name a file in a folder you can write to.") from exc
     Console().print(f"{out}: {table.num_rows:,} cells", soft_wrap=True, highlight=False)
+
+
+@_generate.command("customers")
+def write_customers(
+    out: Annotated[Path, typer.Option("--out", help="The CSV or Parquet file to write.")],
+    day: Annotated[datetime, typer.Option("--day", formats=["%Y-%m-%d"], help="Day of the CDRs; changes lie before.")],
+    count: Annotated[int, typer.Option("--customers", help="How many of the subscribers are customers.")] = 10_000,
+    seed: _Seed = GenerateSpec.seed,
+    cells: _Cells = GenerateSpec.cells,
+    subscribers: Annotated[int, typer.Option("--subscribers", help="As for the CDRs.")] = GenerateSpec.subscribers,
+) -> None:
+    """Write the changes of customers that a CRM would tell of: several each, in no order, some twice.
+
+    Give the same --seed, --cells and --subscribers as to `generate cdr`: numbers, regions and plans then agree.
+    """
+    spec = GenerateSpec(rows=1, day=day.date(), seed=seed, cells=cells, subscribers=subscribers)
+    table = make_customers(spec, count)
+    try:
+        if out.suffix == ".parquet":
+            pyarrow.parquet.write_table(table, out)
+        else:
+            pyarrow.csv.write_csv(table, out, pyarrow.csv.WriteOptions(quoting_style="needed"))
+    except OSError as exc:
+        raise UsageError(f"cannot write {out}", hint="Name a file in a folder you can write to.") from exc
+    Console().print(f"{out}: {table.num_rows:,} changes of {count:,} customers", soft_wrap=True, highlight=False)
 
 
 def _rows_table(manifest: Manifest) -> Table:

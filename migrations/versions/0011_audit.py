@@ -11,7 +11,7 @@ exactly the beginning of the chain.
 from telestream.db.revision import run_sql
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 
 def upgrade() -> None:

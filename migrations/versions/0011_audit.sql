@@ -177,6 +177,46 @@ FROM (
         'surrogates, which name nobody; Gold shows them too'
     ),
     (
+        'silver', 'fact_cdr', '{customer_key}', 'analyst', 'keep', '{}',
+        'a surrogate of a version; Gold shows it too'
+    ),
+    (
+        'silver', 'dim_customer', '{customer_key,subscriber_id}', 'analyst', 'keep', '{}',
+        'surrogates, which name nobody; Gold shows them too'
+    ),
+    (
+        'silver', 'dim_customer', '{customer_id}', 'analyst', 'null', '{}',
+        'the number that the customer has in other systems'
+    ),
+    (
+        'silver', 'dim_customer', '{birth_year}', 'analyst', 'generalize', '{"step": 10}',
+        'a decade does not single a person out'
+    ),
+    (
+        'silver', 'customer_change', '{subscriber_id}', 'analyst', 'keep', '{}',
+        'a surrogate, which names nobody'
+    ),
+    (
+        'silver', 'customer_change', '{customer_id}', 'analyst', 'null', '{}',
+        'the number that the customer has in other systems'
+    ),
+    (
+        'silver', 'customer_change', '{birth_year}', 'analyst', 'generalize', '{"step": 10}',
+        'a decade does not single a person out'
+    ),
+    (
+        'silver', 'customer_rekey', '{subscriber_id}', 'analyst', 'keep', '{}',
+        'a surrogate, which names nobody'
+    ),
+    (
+        'bronze', 'customer', '{customer_id,msisdn}', 'analyst', 'null', '{}',
+        'batch and line lead to the surrogate, so the number may not stand beside them'
+    ),
+    (
+        'bronze', 'customer', '{birth_year}', 'analyst', 'generalize', '{"step": 10}',
+        'a decade does not single a person out'
+    ),
+    (
         'silver', 'fact_cdr',
         '{tac}',
         'analyst', 'partial', '{"prefix": 4, "padding": "****", "suffix": 0}',

@@ -157,6 +157,31 @@ FROM (
         '{charge_micro,duration_s,billed_s,cell_key,region_key,plan_key,is_roaming,source_system}'
     ),
     ('silver', 'fact_cdr', 'none', '{record_type,direction,technology,disposition,currency}'),
+    ('silver', 'fact_cdr', 'none', '{is_plan_of_customer}'),
+    ('silver', 'fact_cdr', 'pseudonym', '{customer_key}'),
+    (
+        'bronze', 'customer', 'none',
+        '{batch_id,line,source_system,changed_at,is_deleted,plan_code,region_code,segment,status}'
+    ),
+    ('bronze', 'customer', 'identifier', '{customer_id,msisdn}'),
+    ('bronze', 'customer', 'quasi', '{birth_year}'),
+    (
+        'silver', 'customer_change', 'none',
+        '{changed_at,source_system,plan_key,region_key,segment,status,attributes_hash,batch_id,source_line}'
+    ),
+    ('silver', 'customer_change', 'identifier', '{customer_id}'),
+    ('silver', 'customer_change', 'pseudonym', '{subscriber_id}'),
+    ('silver', 'customer_change', 'quasi', '{birth_year}'),
+    (
+        'silver', 'dim_customer', 'none',
+        '{plan_key,region_key,segment,status,valid_from,valid_to,is_current,next_from,holds,attributes_hash}'
+    ),
+    ('silver', 'dim_customer', 'none', '{source_system,batch_id}'),
+    ('silver', 'dim_customer', 'identifier', '{customer_id}'),
+    ('silver', 'dim_customer', 'pseudonym', '{customer_key,subscriber_id}'),
+    ('silver', 'dim_customer', 'quasi', '{birth_year}'),
+    ('silver', 'customer_rekey', 'none', '{rekey_id,spans,batch_id}'),
+    ('silver', 'customer_rekey', 'pseudonym', '{subscriber_id}'),
     ('silver', 'fact_cdr', 'pseudonym', '{subscriber_id,caller_id,called_id}'),
     ('silver', 'fact_cdr', 'quasi', '{tac,apn}'),
     ('silver', 'fact_cdr', 'content', '{extras,cause}'),

@@ -8,7 +8,8 @@ BEGIN
 END
 $$;
 DELETE FROM ops.pii_class
-WHERE schema_name = 'ops'
+WHERE
+    schema_name = 'ops'
     AND table_name IN ('horizon', 'archive_day', 'archive_column', 'retention_rule', 'legal_hold');
 DROP TABLE ops.legal_hold;
 INSERT INTO ops.setting (name, value, description)

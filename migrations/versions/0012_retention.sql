@@ -150,6 +150,8 @@ INSERT INTO ops.archive_column (dataset, position, name, left_out_because) VALUE
 ('cdr', 25, 'currency', NULL),
 ('cdr', 26, 'tac', NULL),
 ('cdr', 27, 'apn', NULL),
+('cdr', 28, 'customer_key', NULL),
+('cdr', 29, 'is_plan_of_customer', NULL),
 ('network_event', 1, 'event_at', NULL),
 ('network_event', 2, 'event_id', NULL),
 ('network_event', 3, 'batch_id', NULL),

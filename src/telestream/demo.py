@@ -21,13 +21,16 @@ from telestream.demo_api import show_api
 from telestream.demo_stream import show_stream
 from telestream.errors import TerminalError
 from telestream.loaders.cli import load_files
+from telestream.loaders.customers_cli import load_customer_files
 from telestream.loaders.dimensions import CELLS, PLANS, REGIONS, load_dimension
-from telestream.loaders.generate import GenerateSpec, cells, generate_cdr, plans, regions
+from telestream.loaders.generate import GenerateSpec, cells, customers, generate_cdr, plans, regions
 from telestream.settings import settings
 from telestream.stack import lifecycle
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 DAY = GenerateSpec(rows=1_000_000, day=datetime.date(2026, 3, 1), seed=1, duplicates=0.01, late=0.01, bad=0.005)
+
+_CUSTOMERS = 2_000
 
 _TOP: tuple[tuple[str, str], ...] = (
     (
@@ -50,6 +53,17 @@ _TOP: tuple[tuple[str, str], ...] = (
         " WHERE bucket >= '2026-03-01 00:00+00' AND bucket < '2026-03-02 00:00+00' AND record_type = 'data'"
         " ORDER BY bytes_up + bytes_down DESC, subscriber_id LIMIT 5",
     ),
+    (
+        "History of the customer with most versions (gold.customer_history), and the CDRs of each (gold.cdr)",
+        "SELECT h.valid_from, h.valid_to, h.plan_code, h.region_code, h.segment, h.birth_decade,"
+        " (SELECT count(*) FROM gold.cdr AS c WHERE c.customer_key = h.customer_key"
+        " AND c.started_at >= '2026-02-27 00:00+00' AND c.started_at < '2026-03-02 00:00+00') AS cdrs"
+        " FROM gold.customer_history AS h WHERE h.subscriber_id = ("
+        "SELECT v.subscriber_id FROM gold.customer_history AS v"
+        " WHERE v.subscriber_id IN (SELECT u.subscriber_id FROM gold.fact_customer_usage_daily AS u"
+        " WHERE u.bucket >= '2026-03-01 00:00+00' AND u.bucket < '2026-03-02 00:00+00')"
+        " GROUP BY v.subscriber_id ORDER BY count(*) DESC, v.subscriber_id LIMIT 1) ORDER BY h.valid_from",
+    ),
 )
 
 
@@ -69,6 +83,7 @@ def demo() -> None:
         _load_dimensions(day.parent)
     samples = sorted(str(path) for path in SAMPLES.iterdir() if path.is_file() and path.suffix not in {".md", ".yaml"})
     load_files([*samples, str(day)])
+    load_customer_files([str(_generated_customers(day.parent))])
     _compare_with_truth(day)
     url = database_url()
     console.print(quarantine_table(url))
@@ -99,6 +114,14 @@ def _generated_day() -> Path:
     if not (path.exists() and manifest.exists()):
         with console.status(f"generating a day of {DAY.rows:,} CDRs"):
             generate_cdr(DAY, path).save(manifest)
+    return path
+
+
+def _generated_customers(folder: Path) -> Path:
+    """Return a file with the changes of some of the day's subscribers."""
+    path = folder / f"customers-{DAY.day}.csv"
+    if not path.exists():
+        pyarrow.csv.write_csv(customers(DAY, _CUSTOMERS), path)
     return path
 
 

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     api_cors_origins: str = Field("", description="origins that browsers may call from, separated by commas")
     api_tls_cert_file: Path | None = Field(None, description="certificate chain the API serves HTTPS with, PEM")
     api_tls_key_file: Path | None = Field(None, description="key of that certificate, PEM")
+    crm_url: str = Field("", description="URL that lists the customers of a CRM, for `telestream crm sync`")
+    crm_token: SecretStr = SecretStr("")
     time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
     vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))

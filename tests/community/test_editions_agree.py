@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from staging import cdr, event, refine, refine_events
+from staging import cdr, change, event, refine, refine_customers, refine_events
 
 from telestream.db import migrate
 
@@ -17,9 +17,10 @@ VIEWS = (
     "cell_traffic_5m", "cell_traffic_1h", "cell_traffic_1d", "region_traffic_1h", "region_traffic_1d",
     "network_kpi_hourly", "network_kpi_daily", "top_customers('bytes', '2026-03-01', '2026-04-10', 200)",
     "fact_customer_usage_daily", "revenue_daily", "cdr", "network_5m", "network_1h",
+    "customer", "customer_history",
 )  # fmt: skip
 # Keys are given in the order of arrival by sequences, which an aborted insert may advance.
-SURROGATES = {"cell_key", "region_key", "plan_key", "subscriber_id", "caller_id", "called_id"}
+SURROGATES = {"cell_key", "region_key", "plan_key", "subscriber_id", "caller_id", "called_id", "customer_key"}
 
 
 def workload(part: int) -> list[dict[str, Any]]:
@@ -44,7 +45,7 @@ def workload(part: int) -> list[dict[str, Any]]:
                 bytes_up=n * 1000 if kind == "data" else None,
                 charge_micro=n * 12_345,
                 currency="GBP" if n % 9 else "EUR",
-                plan_code=f"plan-{n % 4}",
+                plan_code=f"plan-{n % 4}" if n % 4 else None,
                 leg=n % 2,
                 **({"duration_s": -1} if n % 40 == 7 else {}),
             )
@@ -75,12 +76,39 @@ def events(part: int) -> list[dict[str, Any]]:
     return rows + rows[:5]
 
 
+def customers(part: int) -> list[dict[str, Any]]:
+    """Return changes of customers, the later part the earlier ones, with a claim to a number that others have."""
+    start = datetime.datetime(2026, 3, 27, tzinfo=datetime.UTC)
+    rows = []
+    for n in range(20):
+        at = start + datetime.timedelta(hours=(n * 7) % 40 + 24 * (2 - part))
+        rows.append(
+            change(
+                customer_id=f"C{n % 9}",
+                changed_at=at.isoformat(),
+                msisdn=f"+4479{(n % 9 + (n == 13)) % 17:08d}",
+                plan_code=("plan-1", "plan-2", "lost")[n % 3],
+                segment=f"s{n % 2}",
+                is_deleted=n == 17,
+            )
+        )
+    return rows + rows[:3]
+
+
 def run(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """Load in three parts, refreshing in between, and return every Gold view."""
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
         counts = []
+        connection.execute("SET ROLE telestream_owner")
+        connection.execute(
+            "INSERT INTO silver.dim_service_plan (plan_code, name) VALUES ('plan-1', 'a'), ('plan-2', 'b')"
+        )
+        connection.execute("RESET ROLE")
         for part in range(3):
             counts.append(refine(connection, workload(part))[1:])
+            counts.append(refine_customers(connection, customers(part))[1:])
+            if part != 1:
+                connection.execute("CALL silver.rekey_pending()")
             counts.append(refine_events(connection, events(part))[1:])
             if part != 1:
                 connection.execute("SET ROLE telestream_owner")

@@ -156,7 +156,7 @@ def test_a_rule_that_cannot_be_used_is_refused_at_once(
 
 def test_making_them_again_changes_nothing(connection: psycopg.Connection) -> None:
     before = definitions(connection)
-    assert len(before) == 5
+    assert len(before) == 9
     assert set(apply(connection).values()) == {"built"}
     assert definitions(connection) == before
 

@@ -20,7 +20,7 @@ OBJECT_FILES = sorted(FILES.keys() - {GRANTS})
 # They commit, so they cannot carry a SET clause.
 COMMITTING = {
     "ops/enforce_retention.sql", "ops/refresh_job.sql", "ops/retention_job.sql", "rollup/refresh_pending.sql",
-    "vault/reveal.sql",
+    "silver/rekey_pending.sql", "vault/reveal.sql",
 }  # fmt: skip
 SEARCH_PATH = ["pg_catalog", "pg_temp"]
 SET_LOCAL = "SET LOCAL search_path = pg_catalog, pg_temp;"

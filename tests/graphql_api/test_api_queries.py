@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import psycopg
 import pytest
 from graphql_api.fix_api import Api
-from staging import cdr, refine
+from staging import cdr, change, refine, refine_customers
 
 DAY = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"}
 
@@ -141,3 +144,46 @@ def test_the_text_of_a_refused_record_is_for_engineers(loaded: psycopg.Connectio
     for role in ("api", "analyst"):
         assert api.query(text, api.key(role)).code == "FORBIDDEN"
     assert api.query("{ batches { nodes { batchId } } }", api.key("analyst")).code == "FORBIDDEN"
+
+
+def test_a_profile_is_that_of_the_time_asked_for_and_is_in_the_access_log(loaded: psycopg.Connection, api: Api) -> None:
+    refine(loaded, [cdr(native_key="profile")])  # its plan is known by name now
+    loaded.execute("SET ROLE telestream_owner")
+    loaded.execute("UPDATE silver.dim_service_plan SET is_placeholder = false")
+    loaded.execute("RESET ROLE")
+    later = change(changed_at="2026-02-01T00:00:00Z", segment="business")
+    refine_customers(loaded, [later, change(), change(changed_at="2026-03-01T00:00:00Z", is_deleted=True)])
+    [(subscriber,)] = loaded.execute(
+        "SELECT DISTINCT subscriber_id FROM gold.customer_history WHERE subscriber_id <> 0"
+    )
+    text = (
+        "query Who($id: ID!, $a: DateTime!, $b: DateTime!, $c: DateTime!) { customer(id: $id) { customer {"
+        " before: profile(asOf: $a) { segment } then: profile(asOf: $b) { planCode regionCode segment status"
+        " birthDecade validFrom validTo } after: profile(asOf: $c) { segment } now: profile { segment } } } }"
+    )
+    times = {"a": "2025-01-01T00:00:00Z", "b": "2026-02-10T00:00:00Z", "c": "2026-03-02T00:00:00Z"}
+    customer = api.query(text, id=str(subscriber), **times).data["customer"]["customer"]
+    assert customer == {
+        "before": None, "after": None, "now": None,
+        "then": {
+            "planCode": "basic", "regionCode": "GB-LND", "segment": "business", "status": "active",
+            "birthDecade": 1980, "validFrom": "2026-02-01T00:00:00+00:00", "validTo": "2026-03-01T00:00:00+00:00",
+        },
+    }  # fmt: skip
+    rows: list[Any] = []
+    deadline = time.monotonic() + 10
+    while not rows and time.monotonic() < deadline:
+        time.sleep(0.1)
+        rows = loaded.execute(
+            "SELECT object_ids, rows_read FROM audit.access_log WHERE field = 'customer.profile'"
+        ).fetchall()
+    assert rows == [([str(subscriber)], 1)]
+    # A change that comes late drops what was cached, within a second or so.
+    refine_customers(loaded, [change(changed_at="2026-02-05T00:00:00Z", segment="vip")])
+    deadline = time.monotonic() + 10
+    while customer["then"]["segment"] != "vip" and time.monotonic() < deadline:
+        time.sleep(0.1)
+        customer = api.query(text, id=str(subscriber), **times).data["customer"]["customer"]
+    assert customer["then"]["segment"] == "vip"
+    wrong = api.query('{ customer(id: "1") { customer { profile(asOf: "1066-10-14T00:00:00Z") { segment } } } }')
+    assert wrong.body["errors"][0]["extensions"]["argument"] == "asOf"

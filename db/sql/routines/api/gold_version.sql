@@ -10,12 +10,12 @@ AS $$
     WITH batch AS (
         SELECT
             -- Batches finished long before are all committed: the last hour tells of every change.
-            count(*) FILTER (WHERE b.dataset = 'cdr') AS cdrs,
-            max(b.batch_id) FILTER (WHERE b.dataset = 'cdr') AS last_cdr,
-            count(*) FILTER (WHERE b.dataset <> 'cdr') AS events,
-            max(b.batch_id) FILTER (WHERE b.dataset <> 'cdr') AS last_event
+            count(*) FILTER (WHERE b.dataset <> 'network_event') AS cdrs,
+            max(b.batch_id) FILTER (WHERE b.dataset <> 'network_event') AS last_cdr,
+            count(*) FILTER (WHERE b.dataset = 'network_event') AS events,
+            max(b.batch_id) FILTER (WHERE b.dataset = 'network_event') AS last_event
         FROM ops.batch AS b
-        WHERE b.dataset IN ('cdr', 'network_event') AND b.status = 'done'
+        WHERE b.dataset IN ('cdr', 'customer', 'network_event') AND b.status = 'done'
             AND b.finished_at > clock_timestamp() - interval '1 hour'
     ),
     pending AS (

@@ -23,7 +23,8 @@ SELECT
     f.currency,
     f.disposition,
     f.is_roaming,
-    f.apn
+    f.apn,
+    f.customer_key
 FROM silver.fact_cdr AS f
 INNER JOIN silver.dim_network_cell AS c ON f.cell_key = c.cell_key
 INNER JOIN silver.dim_region AS r ON f.region_key = r.region_key
@@ -47,10 +48,13 @@ COMMENT ON COLUMN gold.cdr.bytes_down IS 'Bytes to the subscriber';
 COMMENT ON COLUMN gold.cdr.cell_id IS 'Cell at start';
 COMMENT ON COLUMN gold.cdr.region_code IS 'Region of the cell when the CDR was loaded';
 COMMENT ON COLUMN gold.cdr.technology IS '2g, 3g, 4g, 5g, fixed or ip';
-COMMENT ON COLUMN gold.cdr.plan_code IS 'Service plan';
+COMMENT ON COLUMN gold.cdr.plan_code IS
+'Service plan: of the CDR, else the one the customer had at started_at';
 COMMENT ON COLUMN gold.cdr.charge IS 'Charge in currency';
 COMMENT ON COLUMN gold.cdr.currency IS 'ISO 4217 code';
 COMMENT ON COLUMN gold.cdr.disposition IS 'answered, no_answer, busy, failed, congestion or dropped';
 COMMENT ON COLUMN gold.cdr.is_roaming IS 'True for a visitor or a subscriber abroad';
 COMMENT ON COLUMN gold.cdr.apn IS 'Access point name of a data session';
+COMMENT ON COLUMN gold.cdr.customer_key IS
+'Version of the served customer at started_at, see gold.customer_history; 0 is unknown';
 GRANT SELECT ON gold.cdr TO telestream_loader, telestream_api, telestream_analyst, telestream_privacy;

@@ -12,6 +12,7 @@ TO telestream_loader, telestream_consumer, telestream_api, telestream_privacy;
 GRANT SELECT ON ops.setting, rollup.definition, quality.rule, quality.rule_result TO telestream_analyst;
 GRANT INSERT, UPDATE ON ops.batch, ops.source_file, ops.watermark TO telestream_loader, telestream_consumer;
 GRANT INSERT ON bronze.cdr TO telestream_loader, telestream_consumer;
+GRANT INSERT ON bronze.customer TO telestream_loader;
 GRANT INSERT ON bronze.network_event, ops.kafka_slice TO telestream_consumer;
 GRANT SELECT ON ops.kafka_offset, ops.kafka_slice TO telestream_loader, telestream_consumer, telestream_api;
 GRANT SELECT, INSERT, UPDATE ON ops.dead_letter TO telestream_consumer;
@@ -23,8 +24,9 @@ GRANT INSERT ON quality.quarantine TO telestream_loader, telestream_consumer;
 GRANT SELECT (
     quarantine_id, dataset, batch_id, line, rules, reason, quarantined_at, replayed_at, replay_batch_id, raw
 ), UPDATE (raw, replayed_at) ON quality.quarantine TO telestream_loader, telestream_consumer;
-GRANT SELECT ON bronze.cdr, bronze.network_event, silver.fact_cdr, silver.fact_network_event, ops.dead_letter,
-quality.quarantine TO telestream_privacy;
+GRANT SELECT ON bronze.cdr, bronze.network_event, bronze.customer, silver.fact_cdr, silver.fact_network_event,
+silver.customer_change, silver.dim_customer, silver.customer_rekey, ops.dead_letter, quality.quarantine
+TO telestream_privacy;
 -- Not the token and the encrypted identity: with the key they would show a person without a row in the access
 -- log.
 GRANT SELECT (subscriber_id, key_id, created_at) ON vault.subscriber TO telestream_privacy;
@@ -43,8 +45,10 @@ GRANT USAGE ON SCHEMA audit, privacy TO telestream_privacy;
 GRANT SELECT ON audit.access_log, audit.access_inbox, audit.chain_head, audit.anchor, privacy.masking_rule,
 ops.pii_class TO telestream_privacy;
 -- Nobody holds this role. Where pgaudit is loaded, it notes who reads what the role could read.
-GRANT SELECT ON bronze.cdr, bronze.network_event, silver.fact_cdr, silver.fact_network_event, gold.cdr,
-gold.fact_customer_usage_daily, quality.quarantine, ops.dead_letter, vault.subscriber TO telestream_audited;
+GRANT SELECT ON bronze.cdr, bronze.network_event, bronze.customer, silver.fact_cdr, silver.fact_network_event,
+silver.customer_change, silver.dim_customer, silver.customer_rekey, gold.cdr, gold.customer,
+gold.customer_history, gold.fact_customer_usage_daily, quality.quarantine, ops.dead_letter, vault.subscriber
+TO telestream_audited;
 -- What is final, what is archived and how long what is kept; who is under a legal hold is not for everyone.
 GRANT SELECT ON ops.horizon, ops.retention_rule, ops.archive_day, ops.archive_column
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;

@@ -1,5 +1,5 @@
 -- requires: silver/enrol_cdr.sql, bronze/staged_cdr.sql, quality/_apply_rules.sql, quality/_close_batch.sql
--- requires: ops/_lock_staged_batch.sql, rollup/_mark.sql
+-- requires: ops/_lock_staged_batch.sql, rollup/_mark.sql, silver/_customers_of_batch.sql
 -- Takes one staged batch from Bronze to Silver within the caller's transaction: applies the rules of
 -- quality.rule, quarantines what violates an error rule, replaces people, cells and plans by keys,
 -- inserts what is new, counts, notes the touched buckets of every rollup and asserts that nothing was
@@ -24,6 +24,8 @@ DECLARE
     v_buckets timestamptz[];
 BEGIN
     PERFORM ops._lock_staged_batch(p_batch_id, 'cdr');
+    -- When customers change, the facts of batches in flight must be among those that are keyed anew.
+    PERFORM pg_advisory_xact_lock_shared(7301011);
     IF coalesce(current_setting('telestream.enrolled_batch', true), '') <> p_batch_id::text THEN
         PERFORM silver.enrol_cdr(
             p_batch_id,
@@ -55,7 +57,7 @@ BEGIN
             cdr_id, started_at, answered_at, ended_at, batch_id, source_line,
             subscriber_id, caller_id, called_id, bytes_up, bytes_down, charge_micro, duration_s, billed_s,
             cell_key, region_key, plan_key, is_roaming, source_system, record_type, direction, technology,
-            disposition, cause, currency, tac, apn, extras
+            disposition, cause, currency, tac, apn, extras, customer_key, is_plan_of_customer
         )
         SELECT
             -- Not for secrecy: a short stable name of the record, 128 bits.
@@ -73,9 +75,12 @@ BEGIN
             b.bytes_up, b.bytes_down, b.charge_micro, b.duration_s, b.billed_s,
             CASE WHEN b.cell_id IS NULL THEN 0 ELSE k.cell_key END,
             coalesce(k.region_key, 0),
-            CASE WHEN b.plan_code IS NULL THEN 0 ELSE p.plan_key END,
+            -- Where the source names no plan, it is that of the customer.
+            CASE WHEN b.plan_code IS NULL OR p.plan_key = 0 THEN coalesce(u.plan_key, 0) ELSE p.plan_key END,
             b.is_roaming, b.source_system, b.record_type, b.direction, b.technology,
-            b.disposition, b.cause, b.currency, "left"(b.imei, 8), b.apn, b.extras
+            b.disposition, b.cause, b.currency, "left"(b.imei, 8), b.apn, b.extras,
+            coalesce(u.customer_key, 0),
+            (b.plan_code IS NULL OR p.plan_key = 0) AND coalesce(u.plan_key, 0) <> 0
         FROM bronze.staged_cdr(p_batch_id) AS b
         LEFT JOIN pg_temp._identity AS c ON b.caller = c.identity
         LEFT JOIN pg_temp._identity AS d ON b.called = d.identity
@@ -87,6 +92,13 @@ BEGIN
             END
         LEFT JOIN silver.dim_network_cell AS k ON b.cell_id = k.cell_id
         LEFT JOIN silver.dim_service_plan AS p ON b.plan_code = p.plan_code
+        LEFT JOIN silver._customers_of_batch() AS u
+            ON u.subscriber_id = CASE
+                WHEN b.direction = 'mt' AND b.called IS NOT NULL THEN d.subscriber_id
+                WHEN b.direction IS DISTINCT FROM 'mt' AND b.caller IS NOT NULL THEN c.subscriber_id
+                ELSE i.subscriber_id
+            END
+            AND b.started_at >= u.valid_from AND b.started_at < u.valid_to
         WHERE v_refused = 0
             OR b.line NOT IN (SELECT q.line FROM quality.quarantine AS q WHERE q.batch_id = p_batch_id)
         ON CONFLICT (cdr_id, started_at) DO NOTHING
