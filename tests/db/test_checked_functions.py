@@ -17,6 +17,8 @@ SQL_FROM_ROWS = {
     "analytics._kpi_guard()",
     "analytics._values(timestamp with time zone,timestamp with time zone,timestamp with time zone[])",
     "gold.check_rollups(timestamp with time zone,timestamp with time zone)",
+    "gold.top_customers(text,timestamp with time zone,timestamp with time zone,integer)",
+    "ops.day_checksum(text,date)",
     "privacy.apply_masking()",
     "quality._apply_rules(bigint)",
     "quality._rule_guard()",
