@@ -147,10 +147,11 @@ def test_two_other_engines_read_the_sums_of_gold(loaded: psycopg.Connection, dat
         "SELECT sum(attempts)::bigint, sum(seconds)::bigint, (sum(charge) * 1000000)::bigint FROM gold.cell_traffic_1d"
     ).fetchone()
     table = DeltaTable(f"{target}/fact_cdr")
-    found = duckdb.execute(
-        "SELECT count(*), sum(coalesce(billed_s, duration_s, 0)), sum(charge_micro) FROM read_parquet($1)",
-        [table.file_uris()],
-    ).fetchone()
+    with duckdb.connect() as engine:
+        found = engine.execute(
+            "SELECT count(*), sum(coalesce(billed_s, duration_s, 0)), sum(charge_micro) FROM read_parquet($1)",
+            [table.file_uris()],
+        ).fetchone()
     assert found == wanted
     # As the page on the archive shows it.
     page = (ROOT / "docs" / "archive.md").read_text()
@@ -503,10 +504,11 @@ def test_the_checksum_sees_every_column(loaded: psycopg.Connection, database: st
 
 def test_an_empty_text_is_not_a_missing_one(loaded: psycopg.Connection, database: str, target: str) -> None:
     archive(database, target)
-    found = duckdb.execute(
-        "SELECT count(*) FILTER (WHERE cause IS NULL), count(*) FILTER (WHERE cause = '') FROM read_parquet($1)",
-        [DeltaTable(f"{target}/fact_cdr").file_uris()],
-    ).fetchone()
+    with duckdb.connect() as engine:
+        found = engine.execute(
+            "SELECT count(*) FILTER (WHERE cause IS NULL), count(*) FILTER (WHERE cause = '') FROM read_parquet($1)",
+            [DeltaTable(f"{target}/fact_cdr").file_uris()],
+        ).fetchone()
     assert found == (30, 30)
 
 

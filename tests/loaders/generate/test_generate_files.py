@@ -115,7 +115,8 @@ def test_rows_do_not_depend_on_the_size_of_blocks() -> None:
 @pytest.mark.parametrize("form", [FileFormat.CSV_GZ, FileFormat.CSV_ZST])
 def test_compressed_files_are_one_stream_for_other_readers(tmp_path: Path, form: FileFormat) -> None:
     path = make(tmp_path, form)
-    (rows,) = duckdb.sql(f"SELECT count(*) FROM read_csv('{path}')").fetchall()
+    with duckdb.connect() as engine:
+        (rows,) = engine.sql(f"SELECT count(*) FROM read_csv('{path}')").fetchall()
     assert rows == (SPEC.rows,)
     if form == FileFormat.CSV_ZST:
         # A reader that takes one frame only, as python-zstandard does by default, has everything.
