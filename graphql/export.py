@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as ConnectionScope
 
 from telestream.graphql import arguments, selections, series
 from telestream.graphql.bulk import FORMATS, Bulk
@@ -92,20 +95,23 @@ class ExportEndpoint:
         media, ending = FORMATS[wanted.format]
         headers["Content-Disposition"] = f'attachment; filename="{request.path_params["series"]}.{ending}"'
 
-        async def body() -> AsyncIterator[bytes]:
-            sent, code = len(first), "BROKEN_OFF"
-            try:
-                yield first
-                async for chunk in iterate_in_threadpool(chunks):
-                    sent += len(chunk)
-                    yield chunk
-                code = "ok"
-            finally:
-                self._running -= 1
-                await asyncio.shield(run_in_threadpool(chunks.close))
-                self._log(request_id, who, code, 200, sent, started)
+        sent, code = 0, "BROKEN_OFF"
 
-        return StreamingResponse(body(), headers=headers, media_type=media)
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal sent, code
+            sent = len(first)
+            yield first
+            async for chunk in iterate_in_threadpool(chunks):
+                sent += len(chunk)
+                yield chunk
+            code = "ok"
+
+        async def ended() -> None:
+            self._running -= 1
+            await asyncio.shield(run_in_threadpool(chunks.close))
+            self._log(request_id, who, code, 200, sent, started)
+
+        return _Download(body(), ended, headers=headers, media_type=media)
 
     def _log(self, request_id: str, who: str, code: str, status: int, sent: int, started: float) -> None:
         self._telemetry.requests.labels(code).inc()
@@ -114,6 +120,20 @@ class ExportEndpoint:
             "bytes": sent, "ms": round((time.perf_counter() - started) * 1000, 2),
         }  # fmt: skip
         _log.info("export", extra={"fields": fields})
+
+
+class _Download(StreamingResponse):
+    """A stream that says when it has ended, also where the client went away before its first piece."""
+
+    def __init__(self, content: AsyncIterator[bytes], ended: Callable[[], Awaitable[None]], **options: Any) -> None:
+        super().__init__(content, **options)
+        self._ended = ended
+
+    async def __call__(self, scope: ConnectionScope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._ended()
 
 
 @dataclass(frozen=True)

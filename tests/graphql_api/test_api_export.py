@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import time
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pyarrow as pa
@@ -15,11 +18,14 @@ import pyarrow.parquet
 import pytest
 from graphql_api.fix_api import POOL, Api
 from psycopg import sql
+from starlette.requests import ClientDisconnect, Request
 
 from telestream.graphql import export, series
 from telestream.graphql.bulk import FORMATS, Bulk
 from telestream.graphql.principal import Principal, Scope
 from telestream.graphql.problems import DatabaseProblem, TimeoutProblem
+from telestream.graphql.rate import Verdict
+from telestream.graphql.telemetry import Telemetry
 
 DAY = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"}
 KPIS = ("ATTEMPTS", "ASR_PCT", "EVENTS", "LATENCY_MS", "ERLANGS")
@@ -191,6 +197,42 @@ def test_a_client_that_goes_away_frees_connection_and_place(
     eventually(lambda: left() == 0)
     monkeypatch.setattr(series, "rows_statement", lambda *_: MANY.format(3))
     eventually(lambda: fetch(api, "traffic", **asked).status == 200)
+
+
+def test_a_client_that_goes_away_before_the_first_piece_frees_its_place(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "MOST_EXPORTS", 1)
+    caller = Principal("test", "api", frozenset(Scope), 1, 0)
+
+    class Open:
+        async def principal(self, _: Any) -> Principal:
+            return caller
+
+        async def count(self, _: Any) -> Verdict:
+            return Verdict(True, 1, 1, 1)
+
+    async def gone(_: Any) -> None:
+        raise OSError
+
+    async def ask() -> list[int]:
+        endpoint = export.ExportEndpoint(
+            None, Open(), Bulk(database), ZoneInfo("UTC"), Telemetry()  # type: ignore[arg-type]
+        )  # fmt: skip
+        query = urllib.parse.urlencode({"measures": "ATTEMPTS", **DAY}).encode()
+        scope = {
+            "type": "http", "method": "GET", "path": "/", "headers": [], "query_string": query,
+            "path_params": {"series": "traffic"}, "asgi": {"spec_version": "2.4"},
+        }  # fmt: skip
+        found = []
+        for _ in range(3):
+            response = await endpoint(Request(scope))
+            found.append(response.status_code)
+            with pytest.raises(ClientDisconnect):
+                await response(scope, asyncio.Queue().get, gone)
+        return found
+
+    assert asyncio.run(ask()) == [200, 200, 200]
 
 
 def test_a_slow_statement_and_a_lost_server_are_told_before_the_first_row(database: str) -> None:
