@@ -165,6 +165,22 @@ def test_gold_that_waits_for_its_refresh_keeps_its_days(aged: psycopg.Connection
     assert held == dict.fromkeys(("2026-03-01", "2026-03-02"), "Gold waits for a refresh: telestream gold refresh")
 
 
+def test_changes_of_customers_on_their_way_keep_the_days_they_touch(aged: psycopg.Connection, database: str) -> None:
+    rule(aged, "silver.cdr", None, "200 days")
+    aged.execute(
+        "INSERT INTO silver.customer_rekey (subscriber_id, spans, batch_id)"
+        " VALUES (1, '{[2026-03-02 12:00+00, 2026-03-02 13:00+00)}', 0)"
+    )
+    with retention.exclusive(database) as connection:
+        held = {piece.name: piece.held for piece in retention.plan(connection) if piece.record_class == "silver.cdr"}
+        assert held == {
+            "2026-03-01": None,
+            "2026-03-02": "changes of customers have not reached it yet: CALL silver.rekey_pending()",
+        }
+        connection.execute("CALL silver.rekey_pending()")
+        assert {piece.held for piece in retention.plan(connection) if piece.record_class == "silver.cdr"} == {None}
+
+
 def test_where_silver_is_archived_nothing_goes_that_the_archive_does_not_have(
     aged: psycopg.Connection, database: str
 ) -> None:

@@ -1,6 +1,7 @@
 -- requires: ops/_held.sql, ops/effective_retention.sql
 -- Returns why a range of whole days of a fact must stay in Silver, null if it may go: a minimum, a legal
--- hold, buckets that wait for their refresh, or an archive that does not have it yet.
+-- hold, buckets that wait for their refresh, changes of customers on their way to its facts, or an archive
+-- that does not have it yet.
 CREATE OR REPLACE FUNCTION ops._silver_blocked(p_dataset text, p_lo timestamptz, p_hi timestamptz)
 RETURNS text
 LANGUAGE plpgsql STABLE
@@ -28,6 +29,11 @@ BEGIN
             AND (p.rollup_name LIKE 'network%') = (p_dataset = 'network_event')
     ) THEN
         RETURN 'Gold waits for a refresh: telestream gold refresh';
+    END IF;
+    IF p_dataset = 'cdr' AND EXISTS (
+        SELECT FROM silver.customer_rekey AS k WHERE k.spans && tstzrange(p_lo, p_hi)
+    ) THEN
+        RETURN 'changes of customers have not reached it yet: CALL silver.rekey_pending()';
     END IF;
     -- Who archives a fact archives all of it; who never has is not asked to.
     IF EXISTS (SELECT FROM ops.archive_day AS a WHERE a.dataset = p_dataset) THEN
