@@ -40,7 +40,7 @@ def refused(tokens: Tokens, token: str) -> str:
 
 
 def test_a_key_is_made_shown_once_listed_and_revoked(api: Api) -> None:
-    made = telestream("api", "key", "create", "web", "--role", "analyst", "--scope", "network", "--rate", "7")
+    made = telestream("api", "key", "create", "web", "--role", "analyst", "--scope", "network", "--rate", "700")
     assert made.returncode == 0, made.stderr
     key = made.stdout.split("(shown once): ")[1].strip()
     listed = telestream("api", "key", "list").stdout
