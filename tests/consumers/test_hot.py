@@ -123,9 +123,9 @@ def test_thousands_of_cells_are_one_call(hot: HotMetrics, client: redis.Redis) -
 def test_listeners_get_a_notice(hot: HotMetrics, client: redis.Redis) -> None:
     with client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(HOT)
-        listener.get_message(timeout=5)
+        listener.get_message(timeout=60)
         hot.publish([ROW], TOTALS)
-        notice = listener.get_message(timeout=5)
+        notice = listener.get_message(timeout=60)
     assert notice is not None
     assert json.loads(notice["data"]) == {"bucket": "2026-03-01T12:00:00Z", "cells": 1, "events": 10}
 

@@ -387,10 +387,10 @@ def test_listeners_get_the_alert_as_json(
 ) -> None:
     with redis.Redis.from_url(stack.redis_url) as client, client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(channels.ALERTS)
-        listener.get_message(timeout=5)
+        listener.get_message(timeout=60)
         (alert_id,) = raise_alerts(connection, 1)
         publisher.publish_pending()
-        notice = listener.get_message(timeout=5)
+        notice = listener.get_message(timeout=60)
     assert notice is not None
     assert json.loads(notice["data"]) == PAYLOAD | {"alert_id": alert_id}
 

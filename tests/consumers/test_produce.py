@@ -88,7 +88,7 @@ class OwnBroker:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._listens():
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -114,7 +114,7 @@ class OwnBroker:
         client.assign(parts)
         ends = client.end_offsets(parts)
         found: dict[int, list[Any]] = defaultdict(list)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while sum(map(len, found.values())) < sum(ends.values()):
             assert time.monotonic() < deadline
             for part, records in client.poll(timeout_ms=200, max_records=10_000).items():

@@ -52,7 +52,7 @@ def test_a_key_is_made_shown_once_listed_and_revoked(api: Api) -> None:
     assert api.query("{ freshness { dataset } }", key).code == "FORBIDDEN"
     assert_clear_error(telestream("api", "key", "revoke", key), "not its id")
     assert telestream("api", "key", "revoke", parts[0]).returncode == 0
-    deadline = time.monotonic() + KEEP_SECONDS + 5
+    deadline = time.monotonic() + KEEP_SECONDS + 60
     while api.query(REGIONS, key).code is None and time.monotonic() < deadline:
         time.sleep(0.2)
     reply = api.query(REGIONS, key)
@@ -174,7 +174,7 @@ def test_personal_reads_are_in_the_access_log_also_from_the_cache(api: Api, conn
     for _ in range(3):
         assert api.query(text, id=str(subscriber)).data["customer"]["customer"]["id"] == str(subscriber)
     api.query("{ regions { name } }")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     rows: list[Any] = []
     while len(rows) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -57,7 +57,7 @@ def table(response: Any, form: str) -> pa.Table:
 
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something is true."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.05)

@@ -171,7 +171,7 @@ def test_a_profile_is_that_of_the_time_asked_for_and_is_in_the_access_log(loaded
         },
     }  # fmt: skip
     rows: list[Any] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not rows and time.monotonic() < deadline:
         time.sleep(0.1)
         rows = loaded.execute(
@@ -180,7 +180,7 @@ def test_a_profile_is_that_of_the_time_asked_for_and_is_in_the_access_log(loaded
     assert rows == [([str(subscriber)], 1)]
     # A change that comes late drops what was cached, within a second or so.
     refine_customers(loaded, [change(changed_at="2026-02-05T00:00:00Z", segment="vip")])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while customer["then"]["segment"] != "vip" and time.monotonic() < deadline:
         time.sleep(0.1)
         customer = api.query(text, id=str(subscriber), **times).data["customer"]["customer"]

@@ -56,7 +56,7 @@ def subscribe(socket: ClientConnection, text: str, name: str = "1", **variables:
 
 def listening(api: Api, count: int = 1) -> None:
     """Wait until so many subscribers are there."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while api.service.hub.subscribers < count or not api.service.hub.connected:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -83,7 +83,7 @@ def test_alerts_come_as_they_are_raised_and_filtered(api: Api, clean_redis: str)
         assert got == {"all": [first["alert_id"], second["alert_id"]], "some": [second["alert_id"]]}
         send(socket, id="all", type="complete")
         send(socket, id="some", type="complete")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while api.service.hub.subscribers and time.monotonic() < deadline:
             time.sleep(0.01)
         assert api.service.hub.subscribers == 0

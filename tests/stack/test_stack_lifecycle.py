@@ -149,7 +149,7 @@ def test_pid_file_that_names_another_process_is_seen_through(cli: Cli) -> None:
 def test_kill_9_of_the_cache_is_mended(cli: Cli) -> None:
     before = cli.state
     os.kill(before["redis_pid"], signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while processes_in(cli.folder / "stack" / "redis", "valkey-server") and time.monotonic() < deadline:
         time.sleep(0.02)
     cli("status", code=3)
@@ -164,7 +164,7 @@ def test_kill_9_of_the_cache_is_mended(cli: Cli) -> None:
 def test_the_broker_takes_messages_and_has_the_topics(cli: Cli) -> None:
     options = {"bootstrap_servers": f"127.0.0.1:{cli.state['broker_port']}"}
     with contextlib.closing(KafkaProducer(**options)) as producer:
-        sent = producer.send("dead-letters", b"one").get(timeout=10)
+        sent = producer.send("dead-letters", b"one").get(timeout=60)
     assert sent.offset == 0
     with contextlib.closing(KafkaAdminClient(**options)) as admin:
         described = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
@@ -175,7 +175,7 @@ def test_the_broker_takes_messages_and_has_the_topics(cli: Cli) -> None:
 def test_a_broker_that_was_killed_is_a_new_cluster_with_the_topics(cli: Cli) -> None:
     before = cli.state
     os.kill(before["broker_pid"], signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while processes_in(cli.folder / "stack" / "broker", "tansu") and time.monotonic() < deadline:
         time.sleep(0.02)
     cli("status", code=3)
