@@ -158,13 +158,13 @@ async def _for_ever(run: Callable[[], Awaitable[None]]) -> None:
 def create_app() -> Starlette:
     """Return the service as an ASGI application, made from the settings."""
     service = Service()
-    parts = (service.engine, service.authenticator, service.limiter, service.telemetry)
-    http, subscriptions = GraphQLEndpoint(*parts), SubscriptionEndpoint(*parts)
+    gate = Gate(service.authenticator, service.limiter)
+    http = GraphQLEndpoint(service.engine, gate, service.telemetry)
+    subscriptions = SubscriptionEndpoint(service.engine, service.authenticator, gate, service.telemetry)
     pages = Pages()
     # It lives on introspection, which production mode refuses.
     explorer = not settings().api_production
 
-    gate = Gate(service.authenticator, service.limiter)
     exports = ExportEndpoint(service.engine, gate, service.bulk, service.services.zone, service.telemetry)
 
     async def export(request: Request) -> Response:

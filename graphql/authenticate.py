@@ -1,4 +1,4 @@
-"""From the headers of a request to the principal."""
+"""From the headers of a request, or its key or token, to the principal."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ _USED_SECONDS = 60.0
 _HINT = "Send `Authorization: Bearer <key or token>`; `telestream api key create` makes a key."
 
 
+def credential_of(headers: Mapping[str, str]) -> str:
+    """Return the key or token in the headers of a request, empty if there is none."""
+    scheme, _, credential = headers.get("authorization", "").partition(" ")
+    return (credential if scheme.lower() == "bearer" else headers.get("x-api-key", "")).strip()
+
+
 class Authenticator:
     """Checks keys against the database, remembered for some seconds, and tokens by their signature."""
 
@@ -41,20 +47,13 @@ class Authenticator:
         self._rows: OrderedDict[str, tuple[float, float, keys.KeyRow | None]] = OrderedDict()
         self._noted: dict[str, float] = {}
 
-    async def principal(self, headers: Mapping[str, str]) -> Principal:
-        """Return who calls.
+    async def of_credential(self, credential: str) -> Principal:
+        """Return who a key or token stands for.
 
         Raises:
             UnauthenticatedProblem: nobody we know.
             DatabaseProblem: a key cannot be looked up.
         """
-        scheme, _, credential = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            credential = headers.get("x-api-key", "")
-        return await self.of_credential(credential.strip())
-
-    async def of_credential(self, credential: str) -> Principal:
-        """Return who a key or token stands for, see `principal`."""
         if not credential:
             raise UnauthenticatedProblem("there is no key and no token", hint=_HINT)
         parts = keys.split(credential)

@@ -1,10 +1,10 @@
-"""Who may come in: the caller of an HTTP request, and whether the minute still has room for it."""
+"""Who may come in: the caller of a request or WebSocket, and whether the minute still has room for it."""
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
-from telestream.graphql.authenticate import Authenticator
+from telestream.graphql.authenticate import Authenticator, credential_of
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import RateProblem, UnauthenticatedProblem
 from telestream.graphql.rate import RateLimiter, Verdict
@@ -26,10 +26,14 @@ class Gate:
         Raises:
             Problem: nobody we know, or too many wrong keys came from this address.
         """
-        address = request.client.host if request.client else "unknown"
+        return await self.of_credential(credential_of(request.headers), request)
+
+    async def of_credential(self, credential: str, connection: HTTPConnection) -> Principal:
+        """Return who a key or token stands for that came over a connection, see `principal`."""
         try:
-            return await self._authenticator.principal(request.headers)
+            return await self._authenticator.of_credential(credential)
         except UnauthenticatedProblem:
+            address = connection.client.host if connection.client else "unknown"
             verdict = await self._limiter.count(f"address:{address}", _WRONG_PER_MINUTE)
             if not verdict.allowed:
                 raise RateProblem(

@@ -17,7 +17,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from telestream.graphql import tracing
-from telestream.graphql.authenticate import Authenticator
 from telestream.graphql.engine import Answer, Engine, GraphQLRequest
 from telestream.graphql.gate import Gate
 from telestream.graphql.problems import (
@@ -30,7 +29,6 @@ from telestream.graphql.problems import (
     NotAcceptableProblem,
     Problem,
 )
-from telestream.graphql.rate import RateLimiter
 from telestream.graphql.telemetry import Telemetry
 
 MAX_BODY = 256 * 1024
@@ -50,11 +48,9 @@ _log = logging.getLogger("telestream.graphql.access")
 class GraphQLEndpoint:
     """The endpoint for POST and GET."""
 
-    def __init__(
-        self, engine: Engine, authenticator: Authenticator, limiter: RateLimiter, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, engine: Engine, gate: Gate, telemetry: Telemetry) -> None:
         self._engine = engine
-        self._gate = Gate(authenticator, limiter)
+        self._gate = gate
         self._telemetry = telemetry
 
     async def __call__(self, request: Request) -> Response:

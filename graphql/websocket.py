@@ -8,13 +8,15 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from telestream.graphql.authenticate import Authenticator
+from telestream.graphql.authenticate import Authenticator, credential_of
 from telestream.graphql.documents import InvalidDocumentError
 from telestream.graphql.engine import Engine
+from telestream.graphql.gate import Gate
 from telestream.graphql.http import parse_request, read_json
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import (
@@ -22,15 +24,15 @@ from telestream.graphql.problems import (
     InternalProblem,
     OverloadedProblem,
     Problem,
-    RateProblem,
     ValidationProblem,
     formatted,
 )
-from telestream.graphql.rate import RateLimiter
 from telestream.graphql.telemetry import Telemetry
 
 PROTOCOL = "graphql-transport-ws"
 MAX_SOCKETS = 2_000
+# Of one caller: whoever else comes still finds a place.
+MAX_SOCKETS_OF_ONE = 1_000
 MAX_OPERATIONS = 20
 _INIT_SECONDS = 10.0
 _AGAIN_SECONDS = 0.2
@@ -43,12 +45,10 @@ _log = logging.getLogger(__name__)
 class SubscriptionEndpoint:
     """The endpoint for WebSockets."""
 
-    def __init__(
-        self, engine: Engine, authenticator: Authenticator, limiter: RateLimiter, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, engine: Engine, authenticator: Authenticator, gate: Gate, telemetry: Telemetry) -> None:
         self._engine = engine
         self._authenticator = authenticator
-        self._limiter = limiter
+        self._gate = gate
         self._telemetry = telemetry
         self._connections: dict[_Connection, None] = {}
 
@@ -67,7 +67,7 @@ class SubscriptionEndpoint:
                 return
             del self._connections[idle]
             await idle.close(4408, "Connection initialisation timeout")
-        connection = _Connection(socket, self._engine, self._authenticator, self._limiter, self._telemetry)
+        connection = _Connection(socket, self._engine, self._authenticator, self._gate, self._telemetry, self._has_room)
         self._connections[connection] = None
         self._telemetry.sockets.set(len(self._connections))
         try:
@@ -75,6 +75,9 @@ class SubscriptionEndpoint:
         finally:
             self._connections.pop(connection, None)
             self._telemetry.sockets.set(len(self._connections))
+
+    def _has_room(self, principal: Principal) -> bool:
+        return sum(one.caller == principal.name for one in self._connections) < MAX_SOCKETS_OF_ONE
 
 
 class _ClosedError(Exception):
@@ -92,14 +95,16 @@ class _Connection:
         socket: WebSocket,
         engine: Engine,
         authenticator: Authenticator,
-        limiter: RateLimiter,
+        gate: Gate,
         telemetry: Telemetry,
+        has_room: Callable[[Principal], bool],
     ) -> None:
         self._socket = socket
         self._engine = engine
         self._authenticator = authenticator
-        self._limiter = limiter
+        self._gate = gate
         self._telemetry = telemetry
+        self._has_room = has_room
         self._credential = ""
         self._principal: Principal | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -112,6 +117,11 @@ class _Connection:
     def is_unknown(self) -> bool:
         """Whether it has not said who it is."""
         return self._principal is None
+
+    @property
+    def caller(self) -> str:
+        """Who it is, empty while that is not known."""
+        return self._principal.name if self._principal else ""
 
     async def serve(self) -> None:
         """Serve until either side ends it."""
@@ -141,9 +151,12 @@ class _Connection:
             raise _ClosedError(4401, "Unauthorized")
         self._credential = _credential(message.get("payload"), self._socket)
         try:
-            self._principal = await self._authenticator.of_credential(self._credential)
+            principal = await self._gate.of_credential(self._credential, self._socket)
         except Problem as exc:
             raise _ClosedError(4403, f"Forbidden: {exc.code}") from exc
+        if not self._has_room(principal):
+            raise _ClosedError(1013, f"{MAX_SOCKETS_OF_ONE} connections of one caller are open")
+        self._principal = principal
         await self._send({"type": "connection_ack"})
 
     async def _watch(self) -> None:
@@ -212,9 +225,7 @@ class _Connection:
         assert self._principal is not None  # set before the first message is taken
         if len(self._tasks) > MAX_OPERATIONS:
             raise OverloadedProblem(f"a connection has {MAX_OPERATIONS} operations at most")
-        verdict = await self._limiter.count(self._principal.name, self._principal.rate)
-        if not verdict.allowed:
-            raise RateProblem(f"more than {verdict.limit} requests a minute", hint=f"Wait {verdict.reset} seconds.")
+        await self._gate.count(self._principal)
         request = parse_request(payload)
         async with contextlib.aclosing(self._engine.events(request, self._principal, request_id)) as events:
             async for event in events:
@@ -270,5 +281,4 @@ def _credential(payload: Any, socket: WebSocket) -> str:
             return value.partition(" ")[2].strip() if value.lower().startswith("bearer ") else value.strip()
         if isinstance(value, str) and name.lower() in {"x-api-key", "apikey"}:
             return value.strip()
-    scheme, _, credential = socket.headers.get("authorization", "").partition(" ")
-    return credential.strip() if scheme.lower() == "bearer" else socket.headers.get("x-api-key", "").strip()
+    return credential_of(socket.headers)

@@ -23,7 +23,7 @@ from psycopg import errors
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from telestream.graphql import connection_guard, http, websocket
+from telestream.graphql import connection_guard, gate, http, websocket
 from telestream.graphql.reading import Database
 from telestream.graphql.schema import schema
 
@@ -243,6 +243,32 @@ def test_sockets_that_say_nothing_make_room(api: Api, monkeypatch: pytest.Monkey
             assert receive(known)["type"] == "next"
         assert {closing_code(one) for one in silent} == {4408}
         assert closing_code(stack.enter_context(unknown(api))) == 1013
+
+
+def test_one_caller_does_not_take_all_sockets(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "MAX_SOCKETS_OF_ONE", 2)
+    with contextlib.ExitStack() as stack:
+        greedy = api.key()
+        for _ in range(2):
+            stack.enter_context(opened(api, greedy))
+        third = stack.enter_context(unknown(api))
+        send(third, type="connection_init", payload={"Authorization": f"Bearer {greedy}"})
+        assert closing_code(third) == 1013
+        other = stack.enter_context(opened(api, api.key("engineer")))
+        subscribe(other, REGIONS)
+        assert receive(other)["type"] == "next"
+
+
+def test_wrong_keys_over_sockets_and_requests_count_together(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_WRONG_PER_MINUTE", 2)
+    for _ in range(3):
+        with unknown(api) as guesser:
+            send(guesser, type="connection_init", payload={"Authorization": "Bearer no"})
+            with pytest.raises(ConnectionClosed) as caught:
+                guesser.recv(60)
+        assert caught.value.rcvd is not None
+    assert caught.value.rcvd.reason == "Forbidden: RATE_LIMITED"
+    assert api.query(REGIONS, "no").code == "RATE_LIMITED"
 
 
 def test_a_socket_that_says_nothing_is_closed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
