@@ -1,4 +1,4 @@
-"""The commands of the database: `telestream db …`, `gold …`, `quality …`; adds `archive`, `retention`, `storage`, `doctor`."""
+"""The commands `telestream db`, `gold` and `quality`; adds `archive`, `retention`, `storage` and `doctor`."""
 
 from __future__ import annotations
 

@@ -108,14 +108,14 @@ def _hypertables(report: Report) -> Table:
         "table", "chunks", "hot", "size", "rows", "B/row", "index: heap", "oldest row", "newest row", "rows/day",
         "size/day", "next retention",
     ):  # fmt: skip
-        table.add_column(name, justify="left" if name == "table" else "right")
+        table.add_column(name, justify="left" if name == "table" else "right", no_wrap=name == "table")
     for one in report.hypertables:
         table.add_row(
             one.table_name, f"{one.chunks:,}", f"{one.chunks - one.compressed_chunks:,}", _size(one.bytes),
             _count(one.row_count), _count(one.bytes_per_row),
-            "" if one.index_ratio is None else f"{one.index_ratio:.2f}", _minute(one.oldest), _minute(one.newest),
+            "" if one.index_ratio is None else f"{one.index_ratio:.2f}", _day(one.oldest), _minute(one.newest),
             _count(one.rows_per_day), "" if one.bytes_per_day is None else _size(one.bytes_per_day),
-            _minute(_next_retention(report, one)) or ("kept" if one.dataset is None else ""),
+            _day(_next_retention(report, one)) or ("kept" if one.dataset is None else ""),
         )  # fmt: skip
     return table
 
@@ -157,6 +157,10 @@ def _backlog(report: Report) -> Table:
 
 def _minute(at: datetime | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%d %H:%M}"
+
+
+def _day(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%Y-%m-%d}"
 
 
 def _count(value: float | None) -> str:

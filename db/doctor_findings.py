@@ -164,11 +164,12 @@ def _of_jobs(report: Report) -> Iterator[Finding]:
         )  # fmt: skip
         return
     there = {job.name for job in report.jobs}
-    for name in report.jobs_expected:
-        if name not in there:
-            yield Finding(
-                "JOB_MISSING", Level.WARNING, name, "it is not scheduled by this login", "telestream db schedule"
-            )
+    missing = [name for name in report.jobs_expected if name not in there]
+    if missing:
+        yield Finding(
+            "JOB_MISSING", Level.WARNING, "jobs", f"not scheduled by this login: {', '.join(missing)}",
+            "telestream db schedule",
+        )  # fmt: skip
     for job in report.jobs:
         yield from _of_job(report, job)
 
