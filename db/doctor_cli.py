@@ -103,15 +103,18 @@ def _show(report: Report, found: list[Finding]) -> None:
 
 
 def _hypertables(report: Report) -> Table:
-    table = Table(title="Hypertables (rows are estimates; a day is a mean of the last seven of data)")
+    table = Table(title="Facts and rollups (rows are estimates; a day is a mean of the last seven of data)")
+    # What is not compressed; without compression that is all.
+    hot = report.edition == "community"
     for name in (
-        "table", "chunks", "hot", "size", "rows", "B/row", "index: heap", "oldest row", "newest row", "rows/day",
-        "size/day", "next retention",
+        "table", "chunks", *(["hot"] if hot else []), "size", "rows", "B/row", "index: heap", "oldest row",
+        "newest row", "rows/day", "size/day", "retention",
     ):  # fmt: skip
         table.add_column(name, justify="left" if name == "table" else "right", no_wrap=name == "table")
     for one in report.hypertables:
         table.add_row(
-            one.table_name, f"{one.chunks:,}", f"{one.chunks - one.compressed_chunks:,}", _size(one.bytes),
+            one.table_name.partition(".")[2], f"{one.chunks:,}",
+            *([f"{one.chunks - one.compressed_chunks:,}"] if hot else []), _size(one.bytes),
             _count(one.row_count), _count(one.bytes_per_row),
             "" if one.index_ratio is None else f"{one.index_ratio:.2f}", _day(one.oldest), _minute(one.newest),
             _count(one.rows_per_day), "" if one.bytes_per_day is None else _size(one.bytes_per_day),

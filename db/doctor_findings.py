@@ -42,6 +42,7 @@ def findings(report: Report) -> list[Finding]:
     """Return what is to know, the worst first."""
     found = [
         *(item for table in report.hypertables for item in _of_hypertable(report, table)),
+        *_of_edition(report),
         *(item for table in report.partitions for item in _of_partitions(table)),
         *_of_jobs(report),
         *_of_retention(report),
@@ -115,12 +116,6 @@ def _of_hypertable(report: Report, table: Hypertable) -> Iterator[Finding]:
             f" {_time(table.oldest_to_compress + table.compress_after)}",
             "see why the job does not run or fails: timescaledb_information.job_errors",
         )  # fmt: skip
-    if report.edition == "apache" and table.compress_after is not None and table.chunks_to_compress:
-        yield Finding(
-            "NO_COMPRESSION", Level.INFO, name,
-            f"{table.chunks_to_compress} chunks would be compressed, and the Apache edition cannot",
-            "nothing; the community edition would",
-        )  # fmt: skip
     server = report.server
     locks = table.chunks * (1 + table.indexes)
     if server is not None and locks > server.max_lock_entries // 2:
@@ -129,6 +124,16 @@ def _of_hypertable(report: Report, table: Hypertable) -> Iterator[Finding]:
             f"a statement over all its chunks takes {locks:,} locks, and the server has room for"
             f" {server.max_lock_entries:,}",
             "raise max_locks_per_transaction, or let old days go (telestream archive, retention)",
+        )  # fmt: skip
+
+
+def _of_edition(report: Report) -> Iterator[Finding]:
+    chunks = sum(table.chunks_to_compress for table in report.hypertables)
+    if report.edition == "apache" and chunks:
+        yield Finding(
+            "NO_COMPRESSION", Level.INFO, "compression",
+            f"{chunks:,} chunks are old enough to be compressed, and the Apache edition cannot",
+            "nothing; the community edition would",
         )  # fmt: skip
 
 

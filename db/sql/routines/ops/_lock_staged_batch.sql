@@ -20,10 +20,6 @@ BEGIN
         RAISE EXCEPTION 'batch % holds %, not %', p_batch_id, v_batch.dataset, p_dataset
             USING ERRCODE = 'TS008';
     END IF;
-    IF current_setting('timescaledb.license') = 'timescale' THEN
-        -- Late rows meet chunks that are compressed: else a limit on what one statement may unpack refuses them.
-        PERFORM set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true);
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION ops._lock_staged_batch(bigint, text) IS 'Locks a staged batch for its refine';

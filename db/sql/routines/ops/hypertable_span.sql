@@ -12,7 +12,7 @@ DECLARE
     v_store record;
     v_first timestamptz;
     v_last timestamptz;
-    v_sql text;
+    v_time text;
 BEGIN
     SELECT
         coalesce(c.materialization_hypertable_schema, n.nspname) AS schema_name,
@@ -29,18 +29,16 @@ BEGIN
     IF v_first IS NULL THEN
         RETURN;
     END IF;
-    -- Constants, so that no other chunk is planned.
-    SELECT
-        format(
-            'SELECT (SELECT min(%1$I) FROM %2$I.%3$I WHERE %1$I < %4$L::timestamptz), '
-            '(SELECT max(%1$I) FROM %2$I.%3$I WHERE %1$I >= %5$L::timestamptz)',
-            d.column_name, v_store.schema_name, v_store.table_name, v_first, v_last
-        )
-    INTO v_sql
+    SELECT d.column_name INTO v_time
     FROM timescaledb_information.dimensions AS d
     WHERE d.hypertable_schema = v_store.schema_name AND d.hypertable_name = v_store.table_name
         AND d.dimension_number = 1;
-    EXECUTE v_sql INTO o_oldest, o_newest;
+    -- Constants, so that no other chunk is planned.
+    EXECUTE format(
+        'SELECT (SELECT min(%1$I) FROM %2$I.%3$I WHERE %1$I < %4$L::timestamptz), '
+        '(SELECT max(%1$I) FROM %2$I.%3$I WHERE %1$I >= %5$L::timestamptz)',
+        v_time, v_store.schema_name, v_store.table_name, v_first, v_last
+    ) INTO o_oldest, o_newest;
 END
 $$;
 COMMENT ON FUNCTION ops.hypertable_span(text) IS 'Oldest and newest time in a hypertable, for telestream doctor';
