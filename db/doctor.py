@@ -193,7 +193,7 @@ class Report:
     timed_out: set[str] = field(default_factory=set)
 
 
-def examine(connection: Connection, url: str, *, timeout_s: float = 10) -> Report:
+def examine(connection: Connection, url: str, *, timeout_s: float = 30) -> Report:
     """Examine a database; what takes too long or may not be seen is left out and named.
 
     Args:

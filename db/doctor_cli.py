@@ -14,7 +14,7 @@ from rich.table import Table
 from telestream.console import console
 from telestream.db import migrate
 from telestream.db.connection import connect, database_url, translated
-from telestream.db.doctor import Hypertable, Report, examine
+from telestream.db.doctor import Hypertable, Report, Retention, examine
 from telestream.db.doctor_findings import Finding, Level, findings
 
 _STYLE = {Level.ERROR: "bold red", Level.WARNING: "yellow", Level.INFO: "dim"}
@@ -23,7 +23,7 @@ _STYLE = {Level.ERROR: "bold red", Level.WARNING: "yellow", Level.INFO: "dim"}
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="All of it as one JSON document.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 also with warnings.")] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that each look may take.")] = 10,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that each look may take.")] = 30,
 ) -> None:
     """Examine the database: storage, partitions, jobs, settings, what waits; exit code 1 if there is an error.
 
@@ -66,9 +66,19 @@ def _plain(value: object) -> object:
 
 
 def _next_retention(report: Report, table: Hypertable) -> datetime | None:
+    rule = _rule(report, table)
+    return rule.next_at if rule else None
+
+
+def _rule(report: Report, table: Hypertable) -> Retention | None:
+    return next((rule for rule in report.retention if rule.record_class == f"silver.{table.dataset}"), None)
+
+
+def _kept_until(report: Report, table: Hypertable) -> str:
     if table.dataset is None:
-        return None
-    return next((rule.next_at for rule in report.retention if rule.record_class == f"silver.{table.dataset}"), None)
+        return "kept"
+    rule = _rule(report, table)
+    return "" if rule is None else _day(rule.next_at) or ("" if rule.maximum else "no maximum")
 
 
 def _show(report: Report, found: list[Finding]) -> None:
@@ -118,7 +128,7 @@ def _hypertables(report: Report) -> Table:
             _count(one.row_count), _count(one.bytes_per_row),
             "" if one.index_ratio is None else f"{one.index_ratio:.2f}", _day(one.oldest), _minute(one.newest),
             _count(one.rows_per_day), "" if one.bytes_per_day is None else _size(one.bytes_per_day),
-            _day(_next_retention(report, one)) or ("kept" if one.dataset is None else ""),
+            _kept_until(report, one),
         )  # fmt: skip
     return table
 
@@ -139,11 +149,13 @@ def _partitions(report: Report) -> Table:
 
 
 def _jobs(report: Report) -> Table:
-    table = Table("job", "schedule", "last run", "result", "next run", "failures", title="Jobs")
+    # pg_cron does not tell when a job runs next.
+    told = report.edition == "community"
+    table = Table("job", "schedule", "last run", "result", *(["next run"] if told else []), "failures", title="Jobs")
     for job in report.jobs:
         table.add_row(
-            escape(job.name), job.schedule, _minute(job.last_run_at), job.last_result or "", _minute(job.next_run_at),
-            str(job.failures),
+            escape(job.name), job.schedule, _minute(job.last_run_at), job.last_result or "",
+            *([_minute(job.next_run_at)] if told else []), str(job.failures),
         )  # fmt: skip
     return table
 

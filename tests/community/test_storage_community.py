@@ -129,7 +129,9 @@ def test_compressed_days_take_late_rows_and_changes_and_gold_follows(
         # Repeating it changes nothing; a change of the row does.
         apply_storage(connection)
         assert policies(connection) == set_first
-        connection.execute("UPDATE ops.storage_policy SET compress_after = '9 days' WHERE table_name = 'silver.fact_cdr'")
+        connection.execute(
+            "UPDATE ops.storage_policy SET compress_after = '9 days' WHERE table_name = 'silver.fact_cdr'"
+        )
         connection.execute(
             "UPDATE ops.storage_policy SET compress_after = NULL WHERE table_name = 'silver.fact_network_event'"
         )

@@ -27,7 +27,9 @@ BEGIN
             RETURN NEXT;
             CONTINUE;
         END;
-        IF record_class LIKE 'silver.%' THEN
+        IF maximum IS NULL THEN
+            NULL;
+        ELSIF record_class LIKE 'silver.%' THEN
             SELECT u.lo, u.hi INTO v_unit FROM ops._silver_units(v_dataset) AS u ORDER BY u.lo LIMIT 1;
             next_at := v_unit.hi + maximum;
             IF next_at < now() THEN
