@@ -10,7 +10,7 @@ CREATE TABLE ops.storage_policy (
     reason text NOT NULL CHECK (reason <> '')
 );
 COMMENT ON TABLE ops.storage_policy IS
-'How each hypertable is stored; in force after telestream storage apply, compression on the community edition only';
+'How each hypertable is stored; in force after telestream storage apply, on the community edition only';
 COMMENT ON COLUMN ops.storage_policy.table_name IS
 'silver.<fact>, or rollup.<rollup> without its version';
 COMMENT ON COLUMN ops.storage_policy.data_class IS 'fact or rollup';

@@ -1,5 +1,5 @@
--- Returns the relation that a row of ops.storage_policy speaks of: the table itself, or the version in use of a
--- rollup. Null: there is none.
+-- Returns the relation that a row of ops.storage_policy speaks of: the table itself, or the version in use
+-- of a rollup. Null: there is none.
 CREATE OR REPLACE FUNCTION ops._storage_table(p_table_name text)
 RETURNS regclass
 LANGUAGE sql STABLE

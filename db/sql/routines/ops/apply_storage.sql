@@ -1,7 +1,7 @@
 -- requires: ops/_storage_table.sql
--- Makes the server's policies those of ops.storage_policy, and says per table what holds now. Repeating it changes
--- nothing. What was compressed stays so when a policy goes. On the Apache edition nothing is compressed, and it says
--- so. Acts as the caller, who must own the tables.
+-- Makes the server's policies those of ops.storage_policy, and says per table what holds now. Repeating it
+-- changes nothing. What was compressed stays so when a policy goes. On the Apache edition nothing is
+-- compressed, and it says so. Acts as the caller, who must own the tables.
 CREATE OR REPLACE FUNCTION ops.apply_storage()
 RETURNS TABLE (table_name text, outcome text)
 LANGUAGE plpgsql

@@ -1,5 +1,5 @@
--- Returns what waits to be done and since when, for telestream doctor: numbers alone, nothing of any person. The age
--- is null where nothing tells it.
+-- Returns what waits to be done and since when, for telestream doctor: numbers alone, nothing of any
+-- person. The age is null where nothing tells it.
 CREATE OR REPLACE FUNCTION ops.backlog()
 RETURNS TABLE (what text, items bigint, oldest_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER

@@ -1,6 +1,6 @@
 -- requires: ops/_storage_table.sql
--- Returns the oldest and the newest time in a hypertable that ops.hypertable_state() names, each read from one
--- chunk by its index; null where that chunk is empty.
+-- Returns the oldest and the newest time in a hypertable that ops.hypertable_state() names, each read from
+-- one chunk by its index; null where that chunk is empty.
 CREATE OR REPLACE FUNCTION ops.hypertable_span(
     p_table_name text, OUT o_oldest timestamptz, OUT o_newest timestamptz
 )
@@ -41,6 +41,7 @@ BEGIN
     ) INTO o_oldest, o_newest;
 END
 $$;
-COMMENT ON FUNCTION ops.hypertable_span(text) IS 'Oldest and newest time in a hypertable, for telestream doctor';
+COMMENT ON FUNCTION ops.hypertable_span(text) IS
+'Oldest and newest time in a hypertable, for telestream doctor';
 REVOKE ALL ON FUNCTION ops.hypertable_span(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ops.hypertable_span(text) TO telestream_engineer;

@@ -1,14 +1,16 @@
--- Returns one row per hypertable for telestream doctor: what the catalogue says, no table is read. Bytes of heap
--- and indexes are those of uncompressed chunks. Rows are estimates: what analyze has found, and for chunks it has
--- not seen yet the bytes over the bytes per row of the others; where it has seen none, what the batches have
--- loaded. Unpacked bytes are what the compressed chunks took before. Recent are the chunks of the last seven days of data.
+-- Returns one row per hypertable for telestream doctor: what the catalogue says, no table is read. Bytes of
+-- heap and indexes are those of uncompressed chunks. Rows are estimates: what analyze has found, and for
+-- chunks it has not seen yet the bytes over the bytes per row of the others; where it has seen none, what
+-- the batches have loaded. Unpacked bytes are what the compressed chunks took before. Recent are the chunks
+-- of the last seven days of data.
 CREATE OR REPLACE FUNCTION ops.hypertable_state()
 RETURNS TABLE (
     table_name text, chunks bigint, compressed_chunks bigint, bytes bigint, compressed_bytes bigint,
-    unpacked_bytes bigint, heap_bytes bigint, index_bytes bigint, indexes bigint, row_count bigint, recent_rows bigint,
-    recent_bytes bigint, recent_from timestamptz, first_chunk_to timestamptz, last_chunk_to timestamptz,
-    has_chunk_for_now boolean, chunks_never_analyzed bigint, compress_after interval, policy_compresses interval,
-    chunks_to_compress bigint, oldest_to_compress timestamptz, max_index_ratio numeric
+    unpacked_bytes bigint, heap_bytes bigint, index_bytes bigint, indexes bigint, row_count bigint,
+    recent_rows bigint, recent_bytes bigint, recent_from timestamptz, first_chunk_to timestamptz,
+    last_chunk_to timestamptz, has_chunk_for_now boolean, chunks_never_analyzed bigint,
+    compress_after interval, policy_compresses interval, chunks_to_compress bigint, oldest_to_compress timestamptz,
+    max_index_ratio numeric
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -112,6 +114,7 @@ AS $$
     GROUP BY s.table_name, s.store_schema, s.store_name, p.compress_after, p.max_index_ratio
     ORDER BY s.table_name LIKE 'rollup.%', s.table_name
 $$;
-COMMENT ON FUNCTION ops.hypertable_state() IS 'Chunks, sizes and policies of each hypertable, for telestream doctor';
+COMMENT ON FUNCTION ops.hypertable_state() IS
+'Chunks, sizes and policies of each hypertable, for telestream doctor';
 REVOKE ALL ON FUNCTION ops.hypertable_state() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ops.hypertable_state() TO telestream_engineer;

@@ -1,10 +1,10 @@
--- Returns one row per natively partitioned table, and per plain table of records that retention empties, for
--- telestream doctor. Ahead are the partitions that begin after what is written now; of the default partition rows are
--- counted up to 10000, of all else they are estimates.
+-- Returns one row per natively partitioned table, and per plain table of records that retention empties,
+-- for telestream doctor. Ahead are the partitions that begin after what is written now; of the default
+-- partition rows are counted up to 10000, of all else they are estimates.
 CREATE OR REPLACE FUNCTION ops.partition_state()
 RETURNS TABLE (
-    table_name text, partitions bigint, ahead bigint, has_partition_for_now boolean, bytes bigint, row_count bigint,
-    default_rows bigint
+    table_name text, partitions bigint, ahead bigint, has_partition_for_now boolean, bytes bigint,
+    row_count bigint, default_rows bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -47,8 +47,14 @@ BEGIN
             SELECT
                 k.oid, k.relname, k.reltuples, b.bound = 'DEFAULT' AS is_default,
                 -- Bounds are batch ids or times: as numbers both compare.
-                CASE WHEN m.bounds[1] ~ '^\d+$' THEN m.bounds[1]::numeric ELSE extract(EPOCH FROM m.bounds[1]::timestamptz) END AS lo,
-                CASE WHEN m.bounds[2] ~ '^\d+$' THEN m.bounds[2]::numeric ELSE extract(EPOCH FROM m.bounds[2]::timestamptz) END AS hi,
+                CASE
+                    WHEN m.bounds[1] ~ '^\d+$' THEN m.bounds[1]::numeric
+                    ELSE extract(EPOCH FROM m.bounds[1]::timestamptz)
+                END AS lo,
+                CASE
+                    WHEN m.bounds[2] ~ '^\d+$' THEN m.bounds[2]::numeric
+                    ELSE extract(EPOCH FROM m.bounds[2]::timestamptz)
+                END AS hi,
                 CASE WHEN m.bounds[1] ~ '^\d+$' THEN v_next::numeric ELSE extract(EPOCH FROM now()) END AS now
             FROM pg_inherits AS i
             INNER JOIN pg_class AS k ON i.inhrelid = k.oid
@@ -66,6 +72,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION ops.partition_state() IS 'Partitions and sizes of Bronze and the access log, for telestream doctor';
+COMMENT ON FUNCTION ops.partition_state() IS
+'Partitions and sizes of Bronze and the access log, for telestream doctor';
 REVOKE ALL ON FUNCTION ops.partition_state() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ops.partition_state() TO telestream_engineer;

@@ -1,6 +1,6 @@
 -- requires: ops/_bronze_due.sql, ops/_silver_units.sql, ops/_silver_blocked.sql, ops/effective_retention.sql
--- Returns when something of each kind of record is dropped next, for telestream doctor; null: nothing is there, or no
--- maximum applies. held says why what is due already stays; problem, why no time can be told.
+-- Returns when something of each kind of record is dropped next, for telestream doctor; null: nothing is
+-- there, or no maximum applies. held says why what is due already stays; problem, why no time can be told.
 CREATE OR REPLACE FUNCTION ops.retention_next()
 RETURNS TABLE (record_class text, maximum interval, next_at timestamptz, held text, problem text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
