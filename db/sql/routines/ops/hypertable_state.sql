@@ -9,8 +9,8 @@ RETURNS TABLE (
     unpacked_bytes bigint, heap_bytes bigint, index_bytes bigint, indexes bigint, row_count bigint,
     recent_rows bigint, recent_bytes bigint, recent_from timestamptz, first_chunk_to timestamptz,
     last_chunk_to timestamptz, has_chunk_for_now boolean, chunks_never_analyzed bigint,
-    compress_after interval, policy_compresses interval, chunks_to_compress bigint, oldest_to_compress timestamptz,
-    max_index_ratio numeric
+    compress_after interval, policy_compresses interval, chunks_to_compress bigint,
+    oldest_to_compress timestamptz, max_index_ratio numeric
 )
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
