@@ -291,22 +291,35 @@ def test_the_page_lists_exactly_the_codes() -> None:
     assert set(listed) == set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', source)) == doctor_codes.ALL
 
 
-@pytest.mark.parametrize(
-    ("change", "detail"),
-    [
+def test_a_policy_that_cannot_be_used_is_refused(connection: psycopg.Connection) -> None:
+    for change, detail in (
         ("compress_after = '30 minutes'", "late"),
         ("order_by = 'nothing'", "name its columns"),
         ("order_by = 'started_at; DROP TABLE x'", "name its columns"),
         ("segment_by = '{started_at}'", "both"),
         ("table_name = 'silver.fact_x'", "no fact"),
         ("table_name = 'rollup.revenue_2d', data_class = 'rollup'", "no rollup"),
-    ],
-)
-def test_a_policy_that_cannot_be_used_is_refused(change: str, detail: str, connection: psycopg.Connection) -> None:
-    with pytest.raises(psycopg.Error) as caught:
-        connection.execute(f"UPDATE ops.storage_policy SET {change} WHERE table_name = 'silver.fact_cdr'")
-    assert caught.value.sqlstate == "TS043"
-    assert detail in (caught.value.diag.message_detail or "")
+        ("table_name = 'rollup.revenue_1d', data_class = 'rollup', order_by = 'bucket'", "only facts"),
+    ):
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(f"UPDATE ops.storage_policy SET {change} WHERE table_name = 'silver.fact_cdr'")
+        assert caught.value.sqlstate == "TS043"
+        assert detail in (caught.value.diag.message_detail or "")
+    connection.execute(
+        "UPDATE ops.storage_policy SET segment_by = '{cell_key}', order_by = 'started_at DESC NULLS LAST, cdr_id'"
+        " WHERE table_name = 'silver.fact_cdr'"
+    )
+    # What TimescaleDB would answer wrongly by.
+    connection.execute("SET ROLE telestream_owner")
+    connection.execute("ALTER TABLE silver.fact_cdr ADD COLUMN lag interval, ADD COLUMN kind smallint")
+    for prepare, change, detail in (
+        ("SELECT", "order_by = 'lag, started_at'", "interval"),
+        ("CREATE INDEX ON silver.fact_cdr (kind)", "reason = 'x'", "smallint"),
+    ):
+        connection.execute(prepare)
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(f"UPDATE ops.storage_policy SET {change} WHERE table_name = 'silver.fact_cdr'")
+        assert detail in (caught.value.diag.message_detail or "")
 
 
 def test_the_commands_say_that_this_edition_does_not_compress(connection: psycopg.Connection) -> None:
