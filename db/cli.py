@@ -1,4 +1,4 @@
-"""The commands of the database: `telestream db …`, `gold …` and `quality …`; adds `archive …` and `retention …`."""
+"""The commands `telestream db`, `gold` and `quality`; adds `archive`, `retention`, `storage` and `doctor`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from telestream.db import migrate, rollups, users
 from telestream.db.archive_cli import archive_app
 from telestream.db.connection import connect, database_url, translated
 from telestream.db.customers import carry_to_facts
+from telestream.db.doctor_cli import doctor
 from telestream.db.edition import edition
 from telestream.db.retention_cli import retention_app
 from telestream.db.schedule import schedule
+from telestream.db.storage_cli import storage_app
 from telestream.db.vault import lend_vault_key, vault_key
 from telestream.stack.database import create_admin_role, prepare_database
 
@@ -35,6 +37,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(quality_app, name="quality")
     app.add_typer(archive_app, name="archive")
     app.add_typer(retention_app, name="retention")
+    app.add_typer(storage_app, name="storage")
+    app.command()(doctor)
 
 
 @db_app.command("upgrade")

@@ -21,24 +21,40 @@ _JOBS = (
     ),
 )
 
+# procedure, how often
+_COMMUNITY_JOBS = (
+    ("ops.refresh_job", "1 minute"),
+    ("audit.seal_job", "1 minute"),
+    ("ops.maintain_job", "1 day"),
+    ("ops.retention_job", "1 day"),
+)
+
+
+def job_names(connection: Connection) -> list[str]:
+    """Return the names of what `schedule` schedules: procedures on the community edition, jobs of pg_cron elsewhere."""
+    if edition(connection) == "community":
+        return [name for name, _ in _COMMUNITY_JOBS]
+    return [name for name, _, _ in _JOBS]
+
 
 def schedule(connection: Connection) -> str:
     """Schedule refresh and sealing (each minute), maintenance and retention (each night); repeating it changes nothing.
+
+    Where there is compression, its policies are set too, see `apply_storage`.
 
     Returns:
         What does the scheduling, or why nothing does.
     """
     if edition(connection) == "community":
-        # Jobs run as their owner, and only a role that may log in can own one; without a password it cannot.
-        connection.execute("ALTER ROLE telestream_owner LOGIN")
-        connection.execute("SET ROLE telestream_owner")
+        _act_as_owner_of_jobs(connection)
         connection.execute(
-            "SELECT public.add_job(j.proc::regproc, j.every) FROM (VALUES"
-            " ('ops.refresh_job', interval '1 minute'), ('audit.seal_job', interval '1 minute'),"
-            " ('ops.maintain_job', interval '1 day'), ('ops.retention_job', interval '1 day')) AS j (proc, every)"
+            "SELECT public.add_job(j.proc::regproc, j.every::interval)"
+            " FROM unnest(%s::text[], %s::text[]) AS j (proc, every)"
             " WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs AS t"
-            " WHERE t.proc_schema || '.' || t.proc_name = j.proc)"
+            " WHERE t.proc_schema || '.' || t.proc_name = j.proc)",
+            ([name for name, _ in _COMMUNITY_JOBS], [every for _, every in _COMMUNITY_JOBS]),
         )
+        connection.execute("SELECT * FROM ops.apply_storage()")
         connection.execute("RESET ROLE")
         return "timescaledb jobs"
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
@@ -50,3 +66,22 @@ def schedule(connection: Connection) -> str:
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))
     return "pg_cron"
+
+
+def apply_storage(connection: Connection) -> list[tuple[str, str]]:
+    """Make the server's compression policies those of ops.storage_policy; repeating it changes nothing.
+
+    Returns:
+        Each table with what holds for it now.
+    """
+    _act_as_owner_of_jobs(connection)
+    rows = connection.execute("SELECT table_name, outcome FROM ops.apply_storage()").fetchall()
+    connection.execute("RESET ROLE")
+    return [(str(table), str(outcome)) for table, outcome in rows]
+
+
+def _act_as_owner_of_jobs(connection: Connection) -> None:
+    if edition(connection) == "community":
+        # Jobs run as their owner, and only a role that may log in can own one; without a password it cannot.
+        connection.execute("ALTER ROLE telestream_owner LOGIN")
+    connection.execute("SET ROLE telestream_owner")

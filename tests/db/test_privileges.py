@@ -71,6 +71,7 @@ READ = {
     "ops.retention_rule": EVERYONE,
     "ops.archive_day": EVERYONE,
     "ops.legal_hold": {"privacy"},
+    "ops.storage_policy": EVERYONE,
 }
 CALL = {
     "SELECT ops.open_batch('cdr')": {"loader", "consumer"},
@@ -98,6 +99,13 @@ CALL = {
     "SELECT vault.enrol(ARRAY['+44'])": set[str](),
     "SELECT * FROM ops.maintain()": set[str](),
     "SELECT * FROM ops.retention_plan()": set[str](),
+    "SELECT * FROM ops.hypertable_state()": {"engineer"},
+    "SELECT * FROM ops.hypertable_span('silver.fact_cdr')": {"engineer"},
+    "SELECT * FROM ops.partition_state()": {"engineer"},
+    "SELECT * FROM ops.retention_next()": {"engineer"},
+    "SELECT * FROM ops.backlog()": {"engineer"},
+    "SELECT * FROM ops.apply_storage()": set[str](),
+    "UPDATE ops.storage_policy SET compress_after = NULL": set[str](),
     "SELECT ops.raise_horizon('cdr', '2026-01-01')": set[str](),
     "SELECT ops.drop_silver('cdr', '2026-01-01', '2026-01-02')": set[str](),
     "UPDATE ops.horizon SET kept_from = '-infinity'": set[str](),

@@ -1,0 +1,18 @@
+"""Which findings of `telestream doctor` which test makes happen; a test checks that none is left out."""
+
+from __future__ import annotations
+
+# In a database of the Apache edition without pg_cron.
+BROKEN = {
+    "ACCESS_NOT_CHAINED", "ALERTS_NOT_SENT", "ARCHIVE_BEHIND", "ARCHIVE_NOT_VERIFIED", "DEAD_LETTERS",
+    "DEAD_LETTERS_NOT_SENT", "DEFAULT_PARTITION_FILLED", "FACTS_BEHIND", "GENERIC_PLANS", "GOLD_BEHIND",
+    "HORIZON_BEHIND", "INDEXES_LARGER_THAN_ROWS", "NEVER_ANALYZED", "NOTHING_ARRIVES", "NO_CHUNK_FOR_NOW",
+    "NO_COMPRESSION", "NO_SCHEDULER", "PARTITION_MISSING", "QUARANTINE_WAITS", "RETENTION_OVERDUE",
+    "ROWS_IN_THE_FUTURE", "SETTING_HURTS",
+}  # fmt: skip
+HELD = {"HOLDS_IN_FORCE", "RETENTION_CONTRADICTS", "RETENTION_HELD"}
+CRON = {"JOB_FAILED", "JOB_MISSING", "JOB_OVERDUE", "NOT_EXAMINED"}
+COMMUNITY = {"JOB_MISSING", "JOB_OVERDUE", "NOT_COMPRESSED", "POLICY_NOT_APPLIED"}
+# Of the server or its disk: a test cannot make them so, and changes what was seen of a real one.
+OF_THE_SERVER = {"DISK_NEARLY_FULL", "EXTENSION_VERSION", "NO_PGAUDIT", "TOO_FEW_LOCKS"}
+ALL = BROKEN | HELD | CRON | COMMUNITY | OF_THE_SERVER
