@@ -155,6 +155,8 @@ def as_telestream_error(exc: psycopg.Error, url: str | None = None) -> Telestrea
                 hint="Start it (`telestream stack up` for the embedded one) and run the same command again: "
                 "committed work is kept.",
             )
+    if exc.sqlstate == SqlState.VAULT_KEY_NOT_IN_FORCE:
+        return TransientError(fact, detail=detail, hint=hint)
     if exc.sqlstate in set(SqlState):
         return TerminalError(fact, detail=detail, hint=hint)
     return TerminalError(f"the database refused: {fact}", detail=detail, hint=hint)
