@@ -90,9 +90,9 @@ def test_a_load_after_a_rotation_knows_everybody(
     assert own_vault_key
     old = vault_key()
     truth = generated(tmp_path / "day.csv", rows=4_000)
-    lines = (tmp_path / "day.csv").read_text().splitlines(keepends=True)
-    (tmp_path / "first.csv").write_text("".join(lines[:2_000]))
-    (tmp_path / "second.csv").write_text("".join(lines[:1] + lines[2_000:]))
+    lines = (tmp_path / "day.csv").read_bytes().splitlines(keepends=True)  # some are no UTF-8
+    (tmp_path / "first.csv").write_bytes(b"".join(lines[:2_000]))
+    (tmp_path / "second.csv").write_bytes(b"".join(lines[:1] + lines[2_000:]))
     with CdrLoader(database) as loader:
         loader.load(discover([str(tmp_path / "first.csv")]))
         list(rotation.rotate(database))
