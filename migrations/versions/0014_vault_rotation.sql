@@ -16,8 +16,8 @@ COMMENT ON TABLE vault.key IS
 'The keys the vault was and is used with; the keys themselves are in no database';
 COMMENT ON COLUMN vault.key.key_id IS 'Number of the key, as vault.subscriber has it';
 COMMENT ON COLUMN vault.key.state IS
-'coming: a rotation re-encrypts for it; current: in force; retiring: replaced, and rows made with it are still '
-'being removed; retired: none is left';
+'coming: a rotation re-encrypts for it; current: in force; retiring: replaced, and rows made with it are '
+'still being removed; retired: none is left';
 COMMENT ON COLUMN vault.key.fingerprint IS 'SHA-256 of a label and the key, so that another key is noticed';
 COMMENT ON COLUMN vault.key.walked_to IS
 'Of the coming or current key: surrogates up to this one are done in the rotation''s step';
@@ -50,7 +50,8 @@ FROM (
     VALUES
     (
         'key', 'none', ARRAY[
-            'key_id', 'state', 'fingerprint', 'walked_to', 'walk_until', 'added_at', 'current_from', 'retired_at'
+            'key_id', 'state', 'fingerprint', 'walked_to', 'walk_until', 'added_at', 'current_from',
+            'retired_at'
         ]
     ),
     ('rotated', 'pseudonym', ARRAY['subscriber_id', 'token']),

@@ -1,7 +1,7 @@
 -- requires: vault/_pads.sql, vault/_key_in_force.sql
--- Returns each distinct identity with its token under the session's key, and its surrogate where it has one. The
--- one place that looks tokens up: between the switch of a rotation and its end a token is either in
--- vault.subscriber or still beside it.
+-- Returns each distinct identity with its token under the session's key, and its surrogate where it has
+-- one. The one place that looks tokens up: between the switch of a rotation and its end a token is either
+-- in vault.subscriber or still beside it.
 CREATE OR REPLACE FUNCTION vault._find(p_identities text[])
 RETURNS TABLE (identity text, token bytea, subscriber_id bigint)
 LANGUAGE plpgsql

@@ -1,7 +1,7 @@
 -- requires: vault/_key_material.sql, vault/_open.sql
--- Returns the number of the session's key, and makes sure that it is the one in force until the transaction ends:
--- a rotation switches under the same lock. The first key that opens what is there becomes the current one. Not
--- for transactions that are older than the lock, such as REPEATABLE READ.
+-- Returns the number of the session's key, and makes sure that it is the one in force until the
+-- transaction ends: a rotation switches under the same lock. The first key that opens what is there
+-- becomes the current one. Not for transactions that are older than the lock, such as REPEATABLE READ.
 CREATE OR REPLACE FUNCTION vault._key_in_force()
 RETURNS smallint
 LANGUAGE plpgsql

@@ -1,5 +1,5 @@
--- Returns what is derived from a vault key: the two pads of HMAC-SHA-256 (RFC 2104), the encryption key and the
--- fingerprint. The key is what the client has set for its session; no dump holds it.
+-- Returns what is derived from a vault key: the two pads of HMAC-SHA-256 (RFC 2104), the encryption key
+-- and the fingerprint. The key is what the client has set for its session; no dump holds it.
 CREATE OR REPLACE FUNCTION vault._key_material(
     p_hex text, OUT p_inner bytea, OUT p_outer bytea, OUT p_cipher_key bytea, OUT p_fingerprint bytea
 )

@@ -1,6 +1,6 @@
 -- requires: vault/_key_material.sql
--- Returns the two pads of HMAC-SHA-256 and the encryption key, all derived from the session's vault key, which
--- the client sets and no dump holds.
+-- Returns the two pads of HMAC-SHA-256 and the encryption key, all derived from the session's vault key,
+-- which the client sets and no dump holds.
 CREATE OR REPLACE FUNCTION vault._pads(OUT p_inner bytea, OUT p_outer bytea, OUT p_cipher_key bytea)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

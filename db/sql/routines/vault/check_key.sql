@@ -1,6 +1,6 @@
 -- requires: vault/_key_material.sql
--- Says what the session's key is to this vault: its state, unknown, or unregistered where no key was used yet.
--- Clients that hold two keys during a rotation ask it which one to use.
+-- Says what the session's key is to this vault: its state, unknown, or unregistered where no key was used
+-- yet. Clients that hold two keys during a rotation ask it which one to use.
 CREATE OR REPLACE FUNCTION vault.check_key()
 RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER

@@ -1,8 +1,8 @@
 -- requires: vault/_pads.sql, vault/_key_in_force.sql, vault/_find.sql
 -- Makes sure that each identity has a surrogate, and leaves the map of these identities in
 -- pg_temp._identity (identity, subscriber_id) for the refine of the same session. Call it in a short
--- transaction of its own: an identity without facts is harmless, and two loaders that meet the same
--- new number then wait for each other a moment only. New rows go in token order, so they never deadlock.
+-- transaction of its own: an identity without facts is harmless, and two loaders that meet the same new
+-- number then wait for each other a moment only. New rows go in token order, so they never deadlock.
 CREATE OR REPLACE FUNCTION vault.enrol(p_identities text[])
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER

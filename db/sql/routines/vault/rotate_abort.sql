@@ -1,4 +1,5 @@
--- Takes a rotation back that has not switched yet, e.g. because its next key is lost. False where there is none.
+-- Takes a rotation back that has not switched yet, e.g. because its next key is lost. False where there is
+-- none.
 CREATE OR REPLACE FUNCTION vault.rotate_abort()
 RETURNS boolean
 LANGUAGE plpgsql

@@ -1,6 +1,6 @@
 -- requires: vault/_key_in_force.sql
--- First step of a rotation: makes the session's next key the coming one. False where it is already. Waits for
--- enrolments in flight, so that every surrogate up to walk_until is committed.
+-- First step of a rotation: makes the session's next key the coming one. False where it is already. Waits
+-- for enrolments in flight, so that every surrogate up to walk_until is committed.
 CREATE OR REPLACE FUNCTION vault.rotate_begin()
 RETURNS boolean
 LANGUAGE plpgsql

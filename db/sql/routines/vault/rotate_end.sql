@@ -1,5 +1,5 @@
--- Last step of a rotation: retires the old key. Enrolments wait meanwhile, since whoever began to look a token up
--- beside vault.subscriber would not find it there after the TRUNCATE.
+-- Last step of a rotation: retires the old key. Enrolments wait meanwhile, since whoever began to look a
+-- token up beside vault.subscriber would not find it there after the TRUNCATE.
 CREATE OR REPLACE FUNCTION vault.rotate_end()
 RETURNS void
 LANGUAGE plpgsql

@@ -1,7 +1,7 @@
 -- requires: vault/_key_in_force.sql, vault/_open.sql
--- Second step of a rotation: makes tokens and encrypted identities under the next key, of the next p_rows persons.
--- Returns how many surrogates are left. An identity that the current key does not open is left out: the current
--- key finds it neither.
+-- Second step of a rotation: makes tokens and encrypted identities under the next key, of the next p_rows
+-- persons. Returns how many surrogates are left. An identity that the current key does not open is left
+-- out: the current key finds it neither.
 CREATE OR REPLACE FUNCTION vault.rotate_fill(p_rows integer)
 RETURNS bigint
 LANGUAGE plpgsql

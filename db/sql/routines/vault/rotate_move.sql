@@ -1,5 +1,5 @@
--- Fourth step of a rotation: replaces what was made with the old key, for the next p_rows persons. Returns how many
--- surrogates are left. Needs no key.
+-- Fourth step of a rotation: replaces what was made with the old key, for the next p_rows persons. Returns
+-- how many surrogates are left. Needs no key.
 CREATE OR REPLACE FUNCTION vault.rotate_move(p_rows integer)
 RETURNS bigint
 LANGUAGE plpgsql

@@ -1,7 +1,7 @@
 -- requires: vault/rotate_fill.sql
--- Third step of a rotation: puts the coming key into force. Enrolments wait meanwhile, so it does so only if at most
--- p_rows persons are left to re-encrypt, which it does itself. Else it returns false, and rotate_fill goes on
--- with those that came meanwhile.
+-- Third step of a rotation: puts the coming key into force. Enrolments wait meanwhile, so it does so only
+-- if at most p_rows persons are left to re-encrypt, which it does itself. Else it returns false, and
+-- rotate_fill goes on with those that came meanwhile.
 CREATE OR REPLACE FUNCTION vault.rotate_switch(p_rows integer)
 RETURNS boolean
 LANGUAGE plpgsql
