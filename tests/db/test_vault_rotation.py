@@ -30,7 +30,7 @@ PEOPLE = [f"+4479000000{number:02d}" for number in range(30)]
 _UNTIL = """
 import os, signal, sys
 from telestream.db.rotation import rotate
-for step in rotate(slice_rows=7):
+for step in rotate(slice_rows=12):
     print(step.what, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
