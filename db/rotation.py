@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from psycopg import errors as pg
@@ -22,7 +23,7 @@ from telestream.stack.state import write_private
 T = TypeVar("T")
 OWNER = "telestream_owner"
 # Enrolments wait for a switch at most so long, and for as few persons.
-_LOCK_TIMEOUT = "2s"
+_LOCK_TIMEOUT = "5s"
 _SWITCH_ROWS = 1_000
 _PATIENCE_SECONDS = 600.0
 
@@ -136,7 +137,7 @@ def forget_old_key(url: str | None = None) -> bool:
     Raises:
         TerminalError: its key is still needed, or not known to the vault.
     """
-    path = settings().vault_key_path.with_name(settings().vault_key_path.name + ".old")
+    path = _old_key_path()
     if not path.exists():
         return False
     with translated(url), connect(url, role=OWNER, autocommit=True) as connection:
@@ -191,7 +192,7 @@ def _insist(action: Callable[[], T]) -> T:
 
 def _require_no_old_key() -> None:
     """Refuse to begin where the key of the rotation before lies: it would be lost when this one ends."""
-    path = settings().vault_key_path.with_name(settings().vault_key_path.name + ".old")
+    path = _old_key_path()
     if settings().vault_next_key_file is None and path.exists():
         raise TerminalError(
             "the key of the rotation before is still there",
@@ -208,16 +209,25 @@ def _replace_key_file(connection: Connection) -> str | None:
     lend_vault_key(connection, read_key(following))
     if connection.execute("SELECT vault.check_key()").fetchone() != ("current",):
         return f"left the key file as it is: the key in {following.name} is not the one in force"
-    old = path.with_name(path.name + ".old")
+    old = _old_key_path()
     try:
+        before = path.read_text()
         if not old.exists():
-            write_private(old, path.read_text())
+            write_private(old, before)
+        elif old.read_text() != before:
+            return f"left the key file as it is: {old.name} holds the key of an earlier rotation"
         following.replace(path)
         _sync_folder()
     except OSError as exc:
         # Both files are read, so loads go on all the same.
         return f"could not replace the key file ({exc.strerror}): put {following.name} in its place yourself"
     return f"replaced the key file; the key before is in {old.name}"
+
+
+def _old_key_path() -> Path:
+    """Return where the key before is kept."""
+    path = settings().vault_key_path
+    return path.with_name(path.name + ".old")
 
 
 def _sync_folder() -> None:
