@@ -314,9 +314,8 @@ def test_a_wrong_key_gives_nobody_a_new_surrogate(
     file.write_text("customer_id,changed_at,msisdn,status\nC1,2026-01-01T00:00:00Z,+447999999999,active\n")
     right = own_vault_key.read_text()
     wrong = write_key(own_vault_key)
-    [result] = load_customers(discover([str(file)]))
-    assert result.outcome == "failed"
-    assert str(result.error) == "the vault key is not the one of this database"
+    with pytest.raises(TerminalError, match="the vault key is not the one of this database"):
+        load_customers(discover([str(file)]))
     assert refused(connection, wrong) == "TS040"
     assert connection.execute("SELECT count(*) - 1 FROM vault.subscriber").fetchone() == (len(people),)
     assert connection.execute("SELECT count(*) FROM ops.batch").fetchone() == (0,)
