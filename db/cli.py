@@ -20,7 +20,7 @@ from telestream.db.edition import edition
 from telestream.db.retention_cli import retention_app
 from telestream.db.schedule import schedule
 from telestream.db.storage_cli import storage_app
-from telestream.db.vault import lend_vault_key, vault_key
+from telestream.db.vault import lend_vault_key, vault_key, with_key_in_force
 from telestream.stack.database import create_admin_role, prepare_database
 
 db_app = typer.Typer(help="Migrate the database, add users, see where it stands.", no_args_is_help=True)
@@ -203,10 +203,12 @@ def quality_replay(
     """Send quarantined records through again, after a rule or a dimension has been put right; refreshes Gold."""
     table = Table("batch", "rows in", "loaded", "duplicate", "quarantined again", title="Replay")
     url = database_url()
-    with translated(url), connect(url, role="telestream_loader") as connection:
+    with translated(url), connect(url, role="telestream_loader", autocommit=True) as connection:
         migrate.require_head(connection)
         lend_vault_key(connection, vault_key())
-        for row in connection.execute("SELECT * FROM quality.replay(%s)", (rule,)):
+        for row in with_key_in_force(
+            connection, lambda: connection.execute("SELECT * FROM quality.replay(%s)", (rule,)).fetchall()
+        ):
             table.add_row(*(f"{value:,}" for value in row))
     carry_to_facts(url)
     rollups.refresh(url)

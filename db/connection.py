@@ -148,6 +148,18 @@ def as_telestream_error(exc: psycopg.Error, url: str | None = None) -> Telestrea
                 detail=f"{_place(url)}: it, or the user, does not exist.",
                 hint="Correct TELESTREAM_DATABASE_URL.",
             )
+        case psycopg.OperationalError() if "certificate" in str(exc) and exc.sqlstate is None:
+            return TerminalError(
+                "the database's certificate is not accepted",
+                detail=f"{_place(url)}.",
+                hint="Check sslmode and sslrootcert in TELESTREAM_DATABASE_URL, and for whom the certificate is made.",
+            )
+        case psycopg.OperationalError() if "does not support SSL" in str(exc):
+            return TerminalError(
+                "the database does not offer TLS",
+                detail=f"{_place(url)}.",
+                hint="Set ssl = on on the server, or another sslmode in TELESTREAM_DATABASE_URL.",
+            )
         case psycopg.OperationalError() | psycopg.InterfaceError() | pg.AdminShutdown() | pg.CrashShutdown():
             return DatabaseUnavailableError(
                 "the database does not answer",
@@ -155,6 +167,8 @@ def as_telestream_error(exc: psycopg.Error, url: str | None = None) -> Telestrea
                 hint="Start it (`telestream stack up` for the embedded one) and run the same command again: "
                 "committed work is kept.",
             )
+    if exc.sqlstate == SqlState.VAULT_KEY_NOT_IN_FORCE:
+        return TransientError(fact, detail=detail, hint=hint)
     if exc.sqlstate in set(SqlState):
         return TerminalError(fact, detail=detail, hint=hint)
     return TerminalError(f"the database refused: {fact}", detail=detail, hint=hint)

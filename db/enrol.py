@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import LiteralString
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from telestream.db.connection import Connection
+from telestream.db.vault import with_key_in_force
 
 # Thousands of texts go as one JSON array: psycopg makes an array of them in Python, at a tenth of the speed.
 _TEXTS = "ARRAY(SELECT json_array_elements_text(%s))"
@@ -22,7 +24,8 @@ def enrol_cdr(connection: Connection, batch_id: int, table: pa.Table) -> None:
     imsis = pc.binary_join_element_wise("imsi:", imsi.filter(alone), "")
     persons = pa.chunked_array([*caller.chunks, *called.chunks, *imsis.chunks], pa.string())
     cells = table.select(["cell_id", "region_code"]).group_by(["cell_id", "region_code"]).aggregate([])
-    connection.execute(
+    _enrol(
+        connection,
         f"SELECT silver.enrol_cdr(%s, {_TEXTS}, %s::text[], %s::text[], %s::text[])",
         (
             batch_id,
@@ -36,10 +39,20 @@ def enrol_cdr(connection: Connection, batch_id: int, table: pa.Table) -> None:
 
 def enrol_network_event(connection: Connection, batch_id: int, table: pa.Table) -> None:
     """Enrol the subscribers and cells that a table of network events names."""
-    connection.execute(
+    _enrol(
+        connection,
         f"SELECT silver.enrol_network_event(%s, {_TEXTS}, {_TEXTS})",
         (batch_id, _distinct(table.column("subscriber")), _distinct(table.column("cell_id"))),
     )
+
+
+def enrol_customer(connection: Connection, batch_id: int, numbers: list[str]) -> None:
+    """Enrol the numbers that changes of customers name."""
+    _enrol(connection, f"SELECT silver.enrol_customer(%s, {_TEXTS})", (batch_id, json.dumps(numbers)))
+
+
+def _enrol(connection: Connection, query: LiteralString, values: tuple[object, ...]) -> None:
+    with_key_in_force(connection, lambda: connection.execute(query, values))
 
 
 def _distinct(column: pa.ChunkedArray) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,6 +10,7 @@ from psycopg import errors as pg
 from telestream import __version__
 from telestream.db.connection import Connection, connect, database_url, translated
 from telestream.db.copy import copy_table
+from telestream.db.enrol import enrol_customer
 from telestream.db.migrate import require_head, require_time_zone
 from telestream.db.vault import lend_vault_key, vault_key
 from telestream.errors import TelestreamError
@@ -61,11 +61,9 @@ def commit_batch(
     Returns:
         What became of its records. A batch of a file that another process has committed counts as nothing.
     """
-    numbers = json.dumps(sorted({change["msisdn"] for change in batch.changes.values() if change["msisdn"]}))
+    numbers = sorted({change["msisdn"] for change in batch.changes.values() if change["msisdn"]})
     batch_id = _scalar(connection, "SELECT ops.open_batch(%s)", DATASET)
-    connection.execute(
-        "SELECT silver.enrol_customer(%s, ARRAY(SELECT json_array_elements_text(%s)))", (batch_id, numbers)
-    )
+    enrol_customer(connection, batch_id, numbers)
     first, following = batch.lines
     try:
         with connection.transaction():

@@ -6,6 +6,7 @@ import itertools
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -47,6 +48,20 @@ def vault_key_file() -> str:
         path.write_text(secrets.token_hex(32))
         path.chmod(0o600)
     return path.read_text().strip()
+
+
+@pytest.fixture
+def own_vault_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A vault key of this test's own where the settings look for it, in a folder of its own."""
+    path = tmp_path / "keys" / "vault.key"
+    path.parent.mkdir()
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_hex(32) + "\n")
+    with monkeypatch.context() as patched:
+        patched.setenv("TELESTREAM_VAULT_KEY_FILE", str(path))
+        settings.cache_clear()
+        yield path
+    settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

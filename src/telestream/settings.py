@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     crm_token: SecretStr = SecretStr("")
     time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
     vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
+    vault_next_key_file: Path | None = Field(None, description="file with the key that a rotation brings into force")
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
     state_dir: Path = Field(default_factory=lambda: _xdg("XDG_STATE_HOME", ".local/state"))
 
@@ -62,6 +63,11 @@ class Settings(BaseSettings):
     def vault_key_path(self) -> Path:
         """Where the vault key is kept unless `vault_key_file` names another place."""
         return self.vault_key_file or self.state_dir / "vault.key"
+
+    @property
+    def vault_next_key_path(self) -> Path:
+        """Where the next vault key is kept during a rotation unless `vault_next_key_file` names another place."""
+        return self.vault_next_key_file or self.vault_key_path.with_name(self.vault_key_path.name + ".next")
 
 
 @functools.cache

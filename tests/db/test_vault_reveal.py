@@ -136,7 +136,7 @@ def test_another_key_opens_nothing(subscriber: int, officer: psycopg.Connection,
     lend_vault_key(officer, f"{first:02x}" * 32)
     with pytest.raises(psycopg.Error) as caught:
         officer.execute("CALL vault.reveal(%s, %s, NULL)", (subscriber, REASON))
-    assert caught.value.sqlstate == "TS035"
+    assert caught.value.sqlstate == "TS040"
     assert NUMBER not in str(caught.value)
     assert len(log(officer)) == 1  # an attempt is in the log as well
 

@@ -30,6 +30,7 @@ TO telestream_privacy;
 -- Not the token and the encrypted identity: with the key they would show a person without a row in the access
 -- log.
 GRANT SELECT (subscriber_id, key_id, created_at) ON vault.subscriber TO telestream_privacy;
+GRANT SELECT ON vault.key TO telestream_privacy;
 -- An engineer inherits what an analyst may read.
 GRANT SELECT ON ops.batch, ops.source_file, ops.watermark, ops.kafka_offset, ops.kafka_slice, rollup.pending,
 rollup.watermark, ops.outbox, analytics.detection TO telestream_engineer;
@@ -47,8 +48,8 @@ ops.pii_class TO telestream_privacy;
 -- Nobody holds this role. Where pgaudit is loaded, it notes who reads what the role could read.
 GRANT SELECT ON bronze.cdr, bronze.network_event, bronze.customer, silver.fact_cdr, silver.fact_network_event,
 silver.customer_change, silver.dim_customer, silver.customer_rekey, gold.cdr, gold.customer,
-gold.customer_history, gold.fact_customer_usage_daily, quality.quarantine, ops.dead_letter, vault.subscriber
-TO telestream_audited;
+gold.customer_history, gold.fact_customer_usage_daily, quality.quarantine, ops.dead_letter, vault.subscriber,
+vault.rotated TO telestream_audited;
 -- What is final, what is archived and how long what is kept; who is under a legal hold is not for everyone.
 GRANT SELECT ON ops.horizon, ops.retention_rule, ops.archive_day, ops.archive_column
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;

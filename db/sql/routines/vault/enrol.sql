@@ -1,8 +1,8 @@
--- requires: vault/_pads.sql
+-- requires: vault/_pads.sql, vault/_key_in_force.sql, vault/_find.sql
 -- Makes sure that each identity has a surrogate, and leaves the map of these identities in
 -- pg_temp._identity (identity, subscriber_id) for the refine of the same session. Call it in a short
--- transaction of its own: an identity without facts is harmless, and two loaders that meet the same
--- new number then wait for each other a moment only. New rows go in token order, so they never deadlock.
+-- transaction of its own: an identity without facts is harmless, and two loaders that meet the same new
+-- number then wait for each other a moment only. New rows go in token order, so they never deadlock.
 CREATE OR REPLACE FUNCTION vault.enrol(p_identities text[])
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -11,6 +11,7 @@ SET jit = off
 AS $$
 DECLARE
     v_pads record;
+    v_key_id smallint;
     v_asked bigint;
     v_mapped bigint;
     v_new bigint;
@@ -31,21 +32,14 @@ BEGIN
     END IF;
 
     v_pads := vault._pads();
-    WITH asked AS MATERIALIZED (
-        SELECT u.identity, sha256(v_pads.p_outer || sha256(v_pads.p_inner || convert_to(u.identity, 'UTF8'))) AS token
-        FROM (
-            SELECT DISTINCT i.identity FROM unnest(p_identities) AS i (identity) WHERE i.identity IS NOT NULL
-        ) AS u
-    ),
-    known AS MATERIALIZED (
-        SELECT a.identity, a.token, s.subscriber_id
-        FROM asked AS a
-        LEFT JOIN vault.subscriber AS s ON a.token = s.token
+    v_key_id := vault._key_in_force();
+    WITH known AS MATERIALIZED (
+        SELECT f.identity, f.token, f.subscriber_id FROM vault._find(p_identities) AS f
     ),
     made AS (
         INSERT INTO vault.subscriber (token, key_id, identity_encrypted)
         SELECT
-            k.token, 1,
+            k.token, v_key_id,
             public.encrypt_iv(
                 convert_to(k.identity, 'UTF8'), v_pads.p_cipher_key, substring(k.token FROM 1 FOR 16), 'aes-cbc'
             )
@@ -64,20 +58,19 @@ BEGIN
         RETURNING subscriber_id
     )
     SELECT
-        (SELECT count(*) FROM asked), (SELECT count(*) FROM mapped), (SELECT count(*) FROM made)
+        (SELECT count(*) FROM known), (SELECT count(*) FROM mapped), (SELECT count(*) FROM made)
     INTO v_asked, v_mapped, v_new;
 
     IF v_mapped < v_asked THEN
         -- Another session made these meanwhile; this statement sees them.
         INSERT INTO pg_temp._identity (identity, subscriber_id)
-        SELECT u.identity, s.subscriber_id
-        FROM (
-            SELECT DISTINCT i.identity
-            FROM unnest(p_identities) AS i (identity)
-            WHERE i.identity IS NOT NULL AND NOT EXISTS (SELECT FROM pg_temp._identity AS m WHERE m.identity = i.identity)
-        ) AS u
-        INNER JOIN vault.subscriber AS s
-            ON s.token = sha256(v_pads.p_outer || sha256(v_pads.p_inner || convert_to(u.identity, 'UTF8')));
+        SELECT f.identity, f.subscriber_id
+        FROM vault._find(
+            ARRAY(
+                SELECT i.identity FROM unnest(p_identities) AS i (identity)
+                WHERE NOT EXISTS (SELECT FROM pg_temp._identity AS m WHERE m.identity = i.identity)
+            )
+        ) AS f;
     END IF;
     ANALYZE pg_temp._identity (identity);
     RETURN v_new;

@@ -1,4 +1,4 @@
--- requires: vault/_pads.sql
+-- requires: vault/_pads.sql, vault/_key_in_force.sql, vault/_open.sql
 -- Returns the identity that a committed row of the access log, not older than a minute and of the same login,
 -- says is read. A transaction that has written nothing sees committed rows only, so the row cannot be rolled
 -- back any more.
@@ -11,7 +11,8 @@ DECLARE
     v_subscriber_id bigint;
     v_row record;
     v_pads record;
-    v_clear bytea;
+    v_key_id smallint;
+    v_identity text;
 BEGIN
     IF pg_current_xact_id_if_assigned() IS NULL THEN
         SELECT (r.object_ids[1])::bigint INTO v_subscriber_id
@@ -32,8 +33,14 @@ BEGIN
                 'transaction that has written nothing.',
             HINT = 'CALL vault.reveal(subscriber, reason, NULL), outside of a transaction.';
     END IF;
-    SELECT s.token, s.identity_encrypted INTO v_row
+    v_key_id := vault._key_in_force();
+    -- Between the switch of a rotation and its end, what the key in force made may still lie beside.
+    SELECT
+        coalesce(r.token, s.token) AS token,
+        coalesce(r.identity_encrypted, s.identity_encrypted) AS identity_encrypted
+    INTO v_row
     FROM vault.subscriber AS s
+    LEFT JOIN vault.rotated AS r ON s.subscriber_id = r.subscriber_id AND s.key_id <> v_key_id
     WHERE s.subscriber_id = v_subscriber_id AND s.identity_encrypted IS NOT NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no subscriber %', v_subscriber_id
@@ -41,20 +48,15 @@ BEGIN
             DETAIL = 'The surrogate was never given, is 0, or its person was erased.';
     END IF;
     v_pads := vault._pads();
-    BEGIN
-        v_clear := public.decrypt_iv(
-            v_row.identity_encrypted, v_pads.p_cipher_key, substring(v_row.token FROM 1 FOR 16), 'aes-cbc'
-        );
-    EXCEPTION WHEN external_routine_invocation_exception THEN
-        v_clear := NULL;
-    END;
-    -- The token is a keyed hash of the identity: what another key decrypts to does not have it.
-    IF sha256(v_pads.p_outer || sha256(v_pads.p_inner || v_clear)) IS DISTINCT FROM v_row.token THEN
+    v_identity := vault._open(
+        v_row.token, v_row.identity_encrypted, v_pads.p_inner, v_pads.p_outer, v_pads.p_cipher_key
+    );
+    IF v_identity IS NULL THEN
         RAISE EXCEPTION 'the vault key does not open this identity'
             USING ERRCODE = 'TS035',
             HINT = 'Use the key the data was loaded with.';
     END IF;
-    RETURN convert_from(v_clear, 'UTF8');
+    RETURN v_identity;
 END
 $$;
 COMMENT ON FUNCTION vault.identity(bigint) IS
