@@ -54,3 +54,8 @@ GRANT SELECT ON ops.horizon, ops.retention_rule, ops.archive_day, ops.archive_co
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
 GRANT SELECT, INSERT ON ops.legal_hold TO telestream_privacy;
 GRANT UPDATE (until) ON ops.legal_hold TO telestream_privacy;
+-- Not what a running erasure is about.
+GRANT SELECT (
+    erasure_id, requested_at, requested_by, reason, policy, state, step, rounds, counts, finished_at, proof,
+    proof_sha256
+) ON privacy.erasure TO telestream_privacy;
