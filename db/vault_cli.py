@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import psycopg
 import typer
-from psycopg import errors
 
 from telestream.console import console
 from telestream.db import migrate
-from telestream.db.connection import Connection, connect, database_url, translated
+from telestream.db.connection import connect, translated
+from telestream.db.officer import act_as_officer
 from telestream.db.vault import lend_vault_key, vault_key
-from telestream.errors import TerminalError
 
 vault_app = typer.Typer(help="The vault: who is behind a surrogate.", no_args_is_help=True)
 
@@ -31,20 +29,8 @@ def vault_reveal(
     key = vault_key()
     with translated(), connect(autocommit=True) as connection:
         migrate.require_head(connection)
-        _act_as_officer(connection)
+        act_as_officer(connection)
         lend_vault_key(connection, key)
         row = connection.execute("CALL vault.reveal(%s, %s, NULL)", (subscriber, reason)).fetchone()
         console.print(row[0] if row else "", highlight=False, markup=False)
         connection.execute("SELECT audit.seal()")
-
-
-def _act_as_officer(connection: Connection) -> None:
-    try:
-        connection.execute("SET ROLE telestream_privacy")
-    except errors.InsufficientPrivilege as exc:
-        user = psycopg.conninfo.conninfo_to_dict(database_url()).get("user")
-        raise TerminalError(
-            "only the privacy officer may see who a person is",
-            detail=f"The login {user} does not hold telestream_privacy.",
-            hint="Ask for a login of `telestream db user add NAME --role privacy`.",
-        ) from exc

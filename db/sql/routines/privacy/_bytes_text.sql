@@ -9,3 +9,4 @@ AS $$
 $$;
 COMMENT ON FUNCTION privacy._bytes_text(bytea) IS 'The printable part of a message';
 REVOKE ALL ON FUNCTION privacy._bytes_text(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION privacy._bytes_text(bytea) TO telestream_privacy;

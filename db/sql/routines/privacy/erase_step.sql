@@ -4,9 +4,10 @@
 -- requires: privacy/_settle.sql, privacy/_summed.sql
 -- Does the next slice of an erasure in the caller's transaction, and says which step it was, how many rows it
 -- changed and whether all is done. The caller commits and calls again; after a crash the next call goes on. The step
--- cache is the caller's own: it empties the cache, then says so by p_cache. Needs the vault key in the session.
+-- cache is the caller's own: it empties the cache, then says how many answers
+-- there were. Needs the vault key in the session.
 CREATE OR REPLACE FUNCTION privacy.erase_step(
-    p_erasure_id bigint, p_cache text DEFAULT NULL, OUT o_step text, OUT o_rows bigint, OUT o_done boolean
+    p_erasure_id bigint, p_cache bigint DEFAULT NULL, OUT o_step text, OUT o_rows bigint, OUT o_done boolean
 )
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -136,7 +137,7 @@ BEGIN
             END IF;
         WHEN 'cache' THEN
             IF p_cache IS NOT NULL THEN
-                v_counts := jsonb_build_object('cache, ' || p_cache, 0);
+                v_counts := jsonb_build_object('cached answers', p_cache);
                 v_next := 'search';
             END IF;
         WHEN 'search' THEN
@@ -175,6 +176,6 @@ BEGIN
     WHERE e.erasure_id = p_erasure_id;
 END
 $$;
-COMMENT ON FUNCTION privacy.erase_step(bigint, text) IS 'Does the next slice of an erasure';
-REVOKE ALL ON FUNCTION privacy.erase_step(bigint, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION privacy.erase_step(bigint, text) TO telestream_privacy;
+COMMENT ON FUNCTION privacy.erase_step(bigint, bigint) IS 'Does the next slice of an erasure';
+REVOKE ALL ON FUNCTION privacy.erase_step(bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION privacy.erase_step(bigint, bigint) TO telestream_privacy;

@@ -1,0 +1,348 @@
+"""A person is erased: no table leads to them, everybody else's rows and Gold stay, and a proof remains."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from staging import cdr, change, event, refine, refine_customers, refine_events, rekey
+
+from telestream.db import erasure, rollups
+from telestream.db.access_chain import verify
+from telestream.db.vault import lend_vault_key, vault_key
+
+NUMBER = "+447911123456"
+SECOND = "+447911123457"
+OTHER = "+447900000002"
+SIM = "234150000000777"
+DEVICE = "356938035643809"
+CUSTOMER = "CRM-000815"
+REASON = "erasure request 17/2026"
+DIGITS = re.compile(r"7[-. ()/]*9[-. ()/]*1[-. ()/]*1[-. ()/]*1[-. ()/]*2[-. ()/]*3[-. ()/]*4[-. ()/]*5[-. ()/]*[67]")
+
+
+def dump(connection: psycopg.Connection) -> dict[str, str]:
+    """Return all rows of all tables as text, chunks and partitions included; bytes as Latin-1."""
+    connection.execute("RESET ROLE")
+    names = connection.execute(
+        "SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.relkind IN ('r', 'p', 'm') AND"
+        " c.relnamespace::regnamespace::text IN ('bronze', 'silver', 'rollup', 'quality', 'vault', 'privacy', 'ops',"
+        " 'analytics', 'api', 'audit', 'partman') ORDER BY 1"
+    ).fetchall()
+    connection.execute("SET bytea_output = 'escape'")
+    return {
+        name: "\n".join(text for (text,) in connection.execute(f"SELECT t::text FROM {name} AS t").fetchall())
+        for (name,) in names
+    }
+
+
+def naming(connection: psycopg.Connection, *words: str) -> set[str]:
+    """Return the tables in which a number of the person stands in any form, or one of the words."""
+    return {
+        name for name, text in dump(connection).items() if DIGITS.search(text) or any(word in text for word in words)
+    }
+
+
+def erase(connection: psycopg.Connection, subject: str, policy: str = "unlink", reason: str = REASON) -> erasure.Proof:
+    connection.execute("SET ROLE telestream_privacy")
+    lend_vault_key(connection, vault_key())
+    try:
+        number = erasure.request(connection, subject, reason, policy)
+        return erasure.carry_out(connection, number, lambda: 0, wait_seconds=60, told=lambda *_: None)
+    finally:
+        connection.execute("RESET ROLE")
+
+
+def gold(connection: psycopg.Connection) -> dict[str, list[str]]:
+    """Return what Gold says, surrogates left out: they are nobody's."""
+    views = ("cell_traffic_5m", "cell_traffic_1d", "revenue_daily", "region_traffic_1d", "network_5m", "network_1h")
+    shown = {
+        view: sorted(row[0] for row in connection.execute(f"SELECT v::text FROM gold.{view} AS v")) for view in views
+    }
+    shown["usage"] = sorted(
+        row[0]
+        for row in connection.execute(
+            "SELECT (to_jsonb(v) - 'subscriber_id')::text FROM gold.fact_customer_usage_daily AS v"
+        )
+    )
+    return shown
+
+
+def refuse(
+    connection: psycopg.Connection, raw: str, *, record: dict[str, Any] | None = None, dataset: str = "cdr"
+) -> int:
+    (batch,) = connection.execute("SELECT max(batch_id) FROM ops.batch WHERE dataset = %s", (dataset,)).fetchone()
+    (found,) = connection.execute(
+        "INSERT INTO quality.quarantine (dataset, batch_id, line, rules, reason, raw, record)"
+        " VALUES (%s, %s, 9, '{unparsable_value}', %s, %s, %s) RETURNING quarantine_id",
+        (dataset, batch, f"caller: cannot read '{raw[:20]}'", raw, json.dumps(record) if record else None),
+    ).fetchone()
+    return int(found)
+
+
+def quarantined(connection: psycopg.Connection, number: int) -> tuple[str, str, dict[str, Any] | None]:
+    row = connection.execute(
+        "SELECT raw, reason, record FROM quality.quarantine WHERE quarantine_id = %s", (number,)
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+@pytest.fixture
+def filled(connection: psycopg.Connection) -> psycopg.Connection:
+    """A database in which the person stands wherever a person can stand."""
+    refine(
+        connection,
+        [
+            cdr(native_key="own", caller=NUMBER, called=OTHER, imsi=SIM, imei=DEVICE, extras=json.dumps({"name": "A"})),
+            cdr(native_key="received", caller=OTHER, called=NUMBER, extras=json.dumps({"to": "07911 123 456"})),
+            cdr(native_key="terminated", caller=OTHER, called=SECOND, direction="mt", imsi=SIM, plan_code=None),
+            cdr(native_key="sim", caller=None, called=OTHER, imsi=SIM),
+            cdr(native_key="national", caller="07911123456", called=OTHER, imsi=None),
+            cdr(native_key="others", caller=OTHER, called="+447900000003", imsi="234150000000002"),
+            cdr(native_key="refused", caller=NUMBER, duration_s=-1),
+            cdr(native_key="refused2", caller=OTHER, called=NUMBER, duration_s=-1),
+        ],
+        promises=(),
+    )
+    connection.execute("UPDATE silver.dim_service_plan SET is_placeholder = false")
+    refine_customers(
+        connection,
+        [
+            change(customer_id=CUSTOMER, msisdn=NUMBER),
+            change(customer_id=CUSTOMER, msisdn=SECOND, changed_at="2026-02-01T00:00:00Z"),
+            change(customer_id="CRM-000816", msisdn=OTHER),
+            change(customer_id=CUSTOMER, plan_code="nowhere", changed_at="2026-04-01T00:00:00Z"),
+        ],
+    )
+    refine_events(connection, [event(subscriber=NUMBER), event(event_id="e2", subscriber=OTHER)])
+    rekey(connection)
+    (batch,) = connection.execute("SELECT max(batch_id) FROM ops.batch WHERE dataset = 'network_event'").fetchone()
+    connection.execute(
+        "INSERT INTO ops.dead_letter (batch_id, incarnation, topic, partition, kafka_offset, reason, detail, key, value)"
+        " VALUES (%s, 'i', 't', 0, 1, 'garbage', 'quotes +447911123456', '07911123456', %s),"
+        " (%s, 'i', 't', 0, 2, 'garbage', 'other', NULL, %s)",
+        (batch, b"\x00\x00\x1a+447911123456\x05", batch, b"\x00\x1a+447900000002\x05"),
+    )
+    connection.execute(
+        "INSERT INTO ops.source_file (dataset, content_hash, uri, size_bytes, modified_at, profile, profile_hash,"
+        " segment_size, code_version) VALUES ('cdr', 'x', '/in/447911123456.csv', 1, now(), 'p', 'p', 1, 'test')"
+    )
+    return connection
+
+
+def test_nothing_leads_to_the_person_any_more(filled: psycopg.Connection, database: str) -> None:
+    lines = [
+        refuse(filled, text)
+        for text in ("k;07911123456;x", "0044 7911 123456", "(0)7911-123-456,+447900000002", "tel:447911123456")
+    ]
+    kept = refuse(filled, "k;+447900000002;x")
+    longer = refuse(filled, "1447911123456;4479111234567")
+    assert naming(filled, CUSTOMER, SIM) >= {
+        "bronze.cdr", "bronze.network_event", "bronze.customer", "quality.quarantine", "ops.dead_letter",
+        "silver.customer_change", "silver.dim_customer", "silver.fact_cdr", "ops.source_file",
+    }  # fmt: skip
+    before, counts = gold(filled), filled.execute("SELECT dataset, sum(rows_in) FROM ops.batch GROUP BY 1").fetchall()
+    rows = filled.execute("SELECT count(*) FROM bronze.cdr").fetchone()
+    surrogates = filled.execute("SELECT subscriber_id FROM silver.fact_cdr ORDER BY cdr_id").fetchall()
+    proof = erase(filled, NUMBER)
+
+    filled.execute("DELETE FROM quality.quarantine WHERE quarantine_id = %s", (longer,))
+    assert naming(filled, CUSTOMER, SIM) == set()
+    assert filled.execute("SELECT 1 FROM silver.fact_cdr WHERE customer_key <> 0 AND customer_key NOT IN"
+                          " (SELECT customer_key FROM silver.dim_customer)").fetchall() == []  # fmt: skip
+    assert gold(filled) == before
+    assert rollups.check(database) == []
+    assert filled.execute("SELECT subscriber_id FROM silver.fact_cdr ORDER BY cdr_id").fetchall() == surrogates
+    assert filled.execute("SELECT count(*) FROM bronze.cdr").fetchone() == rows
+    assert filled.execute("SELECT dataset, sum(rows_in) FROM ops.batch GROUP BY 1").fetchall() == counts
+    # Others are as they were.
+    assert quarantined(filled, kept)[0] == "k;+447900000002;x"
+    assert all(
+        quarantined(filled, one) == ("erased", "erased on request; it cannot be replayed", None) for one in lines
+    )
+    assert filled.execute("SELECT count(*) FROM silver.dim_customer WHERE customer_id = 'CRM-000816'").fetchone() == (
+        1,
+    )
+    assert filled.execute("SELECT caller, imsi FROM bronze.cdr WHERE native_key = 'others'").fetchone() == (
+        OTHER, "234150000000002",
+    )  # fmt: skip
+    assert filled.execute("SELECT value FROM ops.dead_letter ORDER BY kafka_offset").fetchall() == [
+        (b"erased",), (b"\x00\x1a+447900000002\x05",),
+    ]  # fmt: skip
+    # A refused record of somebody else loses the number and can be replayed; the person's own cannot.
+    own, others = filled.execute(
+        "SELECT record FROM quality.quarantine WHERE rules = '{negative_duration}' ORDER BY line"
+    ).fetchall()
+    assert own == (None,)
+    assert (others[0]["caller"], others[0]["called"]) == (OTHER, None)
+
+    # The proof: counts, no person, the same hash in the access log.
+    assert proof.record["found"] == 0
+    assert proof.record["identities"] == {"customers": 1, "numbers and SIMs": 3, "numbers shared with others": 0}
+    assert proof.record["rows"]["silver.dim_customer"] == 2
+    filled.execute("SELECT audit.seal()")
+    assert erasure.is_sealed(filled, proof)
+    assert verify(filled).broken is None
+    assert filled.execute("SELECT subject_token, plan_encrypted FROM privacy.erasure").fetchall() == [(None, None)]
+    # Nobody knows the person any more.
+    with pytest.raises(psycopg.Error) as caught:
+        erase(filled, NUMBER)
+    assert caught.value.sqlstate == "TS037"
+    filled.execute("RESET ROLE")
+
+
+def test_facts_go_by_the_policy_delete(filled: psycopg.Connection, database: str) -> None:
+    others = filled.execute("SELECT count(*) FROM silver.fact_cdr WHERE source_line IN (2, 6)").fetchone()
+    proof = erase(filled, f"customer:{CUSTOMER}", "delete")
+    assert naming(filled, CUSTOMER, SIM) == set()
+    # Of a national form nobody knows the country: that fact leads to nobody, and stays.
+    assert filled.execute("SELECT source_line FROM silver.fact_cdr ORDER BY 1").fetchall() == [(2,), (5,), (6,)]
+    assert filled.execute("SELECT count(*) FROM silver.fact_cdr WHERE source_line IN (2, 6)").fetchone() == others
+    assert filled.execute("SELECT count(*) FROM silver.fact_network_event").fetchone() == (1,)
+    assert proof.record["rows"]["silver.fact_cdr, deleted"] == 3
+    rollups.refresh(database)
+    assert rollups.check(database) == []
+    assert filled.execute("SELECT sum(attempts) FROM gold.cell_traffic_5m").fetchone() == (3,)
+    assert filled.execute("SELECT sum(events) FROM gold.network_5m").fetchone() == (1,)
+
+
+def test_a_number_that_went_on_stays_with_its_new_customer(connection: psycopg.Connection, database: str) -> None:
+    moved = "2026-03-01T12:00:00Z"
+    refine(
+        connection,
+        [
+            cdr(native_key="first", caller=NUMBER, imsi=None, plan_code=None),
+            cdr(native_key="second", caller=NUMBER, imsi=None, started_at="2026-03-02T09:15:00Z",
+                answered_at=None, ended_at=None),
+        ],
+    )  # fmt: skip
+    connection.execute("UPDATE silver.dim_service_plan SET is_placeholder = false")
+    refine_customers(
+        connection,
+        [
+            change(customer_id="FIRST-1", msisdn=NUMBER),
+            change(customer_id="FIRST-1", msisdn=None, changed_at=moved),
+            change(customer_id="SECOND-2", msisdn=NUMBER, changed_at=moved),
+        ],
+    )
+    rekey(connection)
+    (surrogate,) = connection.execute("SELECT DISTINCT caller_id FROM silver.fact_cdr").fetchone()
+    before = gold(connection)
+    erase(connection, "customer:FIRST-1")
+    rekey(connection)
+    first, second = connection.execute(
+        "SELECT f.caller_id, f.subscriber_id, d.customer_id FROM silver.fact_cdr AS f"
+        " INNER JOIN silver.dim_customer AS d USING (customer_key) ORDER BY f.started_at"
+    ).fetchall()
+    assert second == (surrogate, surrogate, "SECOND-2")
+    assert first[0] == first[1] != surrogate
+    assert first[2] == "unknown"
+    assert connection.execute("SELECT caller FROM bronze.cdr ORDER BY started_at").fetchall() == [
+        ("erased",),
+        (NUMBER,),
+    ]
+    assert connection.execute("SELECT count(*) FROM vault.subscriber WHERE subscriber_id IN (%s, %s)",
+                              (surrogate, first[0])).fetchone() == (1,)  # fmt: skip
+    assert gold(connection) == before
+    assert rollups.check(database) == []
+    # The next erasure takes the second customer, whose number it is now.
+    erase(connection, NUMBER)
+    assert naming(connection, "FIRST-1", "SECOND-2") == set()
+
+
+@pytest.mark.parametrize("what", ["person", "dataset", "time"])
+def test_a_legal_hold_refuses(filled: psycopg.Connection, what: str) -> None:
+    (surrogate,) = filled.execute("SELECT caller_id FROM silver.fact_cdr WHERE source_line = 1").fetchone()
+    columns = {
+        "person": "subscriber_id", "dataset": "dataset", "time": "from_at",
+    }  # fmt: skip
+    value = {"person": surrogate, "dataset": "network_event", "time": "2026-03-01T00:00:00Z"}[what]
+    filled.execute(f"INSERT INTO ops.legal_hold ({columns[what]}, reason) VALUES (%s, 'case 7')", (value,))
+    before = dump(filled)
+    with pytest.raises(psycopg.Error) as caught:
+        erase(filled, NUMBER)
+    assert caught.value.sqlstate == "TS038"
+    assert "case 7" in caught.value.diag.message_detail
+    assert dump(filled) == before
+    # Of a time in which nothing of the person lies it does not matter.
+    filled.execute("UPDATE ops.legal_hold SET until = now()")
+    filled.execute(
+        "INSERT INTO ops.legal_hold (dataset, from_at, to_at, reason) VALUES ('network_event', '2020-01-01', '2020-02-01', 'x')"
+    )
+    erase(filled, NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("subject", "reason", "state"),
+    [
+        ("447911123456", REASON, "TS037"),
+        ("+449999999999", REASON, "TS037"),
+        ("customer:nobody", REASON, "TS037"),
+        ("imsi:234159999999999", REASON, "TS037"),
+        (NUMBER, "short", "TS032"),
+        (NUMBER, "request of 07911 123456", "TS032"),
+    ],
+)
+def test_what_cannot_be_erased(filled: psycopg.Connection, subject: str, reason: str, state: str) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        erase(filled, subject, reason=reason)
+    assert caught.value.sqlstate == state
+    assert DIGITS.search(caught.value.diag.message_detail or "") is None
+
+
+def test_one_person_after_the_other(filled: psycopg.Connection) -> None:
+    filled.execute("SET ROLE telestream_privacy")
+    lend_vault_key(filled, vault_key())
+    number = erasure.request(filled, NUMBER, REASON, "unlink")
+    assert erasure.request(filled, NUMBER, REASON, "unlink") == number
+    with pytest.raises(psycopg.Error) as caught:
+        erasure.request(filled, OTHER, REASON, "unlink")
+    assert caught.value.sqlstate == "TS039"
+
+
+@pytest.mark.parametrize("subject", [f"imsi:{SIM}", f"imei:{DEVICE}"])
+def test_a_sim_and_a_device(filled: psycopg.Connection, subject: str) -> None:
+    erase(filled, subject)
+    text = "\n".join(dump(filled).values())
+    assert subject.partition(":")[2] not in text
+
+
+def test_below_the_horizon_gold_stays_as_it_is(filled: psycopg.Connection, database: str) -> None:
+    filled.execute("SET ROLE telestream_owner")
+    filled.execute("SELECT ops.raise_horizon('cdr', '2026-03-02')")
+    before = gold(filled)
+    erase(filled, NUMBER, "delete")
+    rollups.refresh(database)
+    assert filled.execute("SELECT count(*) FROM silver.fact_cdr").fetchone() == (3,)
+    assert gold(filled)["cell_traffic_5m"] == before["cell_traffic_5m"]
+    assert rollups.check(database) == []
+
+
+@given(
+    country=st.sampled_from(["44", "1", "49", "353", "7"]),
+    national=st.integers(10**8, 10**9 - 1).map(str),
+    prefix=st.sampled_from(["+", "00", "011", "", "0", "none"]),
+    gaps=st.lists(st.sampled_from(["", " ", "-", ".", ") "]), min_size=14, max_size=14),
+    around=st.sampled_from([("", ""), (";", ";"), ("tel:", "@host"), ('"', '"')]),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_number_is_found_however_it_is_written(
+    connection: psycopg.Connection, country: str, national: str, prefix: str, gaps: list[str], around: tuple[str, str]
+) -> None:
+    digits = {"0": "0", "none": ""}.get(prefix, prefix + country)
+    written = digits + "".join(gap + digit for gap, digit in zip(gaps, national, strict=False))
+    number = f"+{country}{national}"
+    row = connection.execute(
+        "SELECT %(text)s ~ privacy._pattern(%(number)s), %(longer)s ~ privacy._pattern(%(number)s),"
+        " privacy._pattern(%(number)s)",
+        {"text": around[0] + written + around[1], "number": number, "longer": f"9{number[1:]} {number}5"},
+    ).fetchone()
+    assert row is not None
+    assert row[:2] == (True, False)
+    assert re.search(row[2], around[0] + written + around[1])

@@ -1,0 +1,170 @@
+"""An erasure and loads of the same person at once, and crashes in the middle: both end right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from db.test_erase import CUSTOMER, NUMBER, OTHER, REASON, SIM, erase, filled, gold, naming
+from psycopg import sql
+from staging import cdr, change, refine, refine_customers
+
+from telestream.db import erasure, rollups
+from telestream.db.customers import carry_to_facts
+from telestream.db.vault import lend_vault_key, vault_key
+
+assert filled
+PATIENCE = 120
+
+
+def until(connection: psycopg.Connection, query: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while connection.execute(query).fetchone() != (True,):
+        assert time.monotonic() < deadline, query
+        time.sleep(0.05)
+
+
+@contextmanager
+def session(url: str, role: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(url, autocommit=True) as opened:
+        opened.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        lend_vault_key(opened, vault_key())
+        yield opened
+
+
+def erase_apart(url: str) -> erasure.Proof:
+    with psycopg.connect(url, autocommit=True) as opened:
+        return erase(opened, NUMBER)
+
+
+def stage(loader: psycopg.Connection, batch: int, **values: object) -> None:
+    loader.execute(
+        "INSERT INTO ops.batch (batch_id, dataset, source_kind, rows_in, code_version) VALUES (%s, 'cdr', 'kafka', 1, 't')",
+        (batch,),
+    )
+    row = cdr(**values)
+    loader.execute(
+        sql.SQL("INSERT INTO bronze.cdr (batch_id, line, {}) VALUES ({}, 1, {})").format(
+            sql.SQL(", ").join(map(sql.Identifier, row)),
+            sql.Literal(batch),
+            sql.SQL(", ").join(sql.Placeholder() * len(row)),
+        ),
+        list(row.values()),
+    )
+
+
+def test_a_load_whose_people_are_known_ends_first(filled: psycopg.Connection, database: str) -> None:
+    """It enrolled before the erasure and refines after it: its facts belong to nobody, its raw records name nobody."""
+    with session(database, "telestream_loader") as loader, ThreadPoolExecutor(1) as pool:
+        (batch,) = loader.execute("SELECT ops.open_batch('cdr')").fetchone()
+        loader.execute("SELECT silver.enrol_cdr(%s, %s, '{}', '{}', '{basic}')", (batch, [NUMBER, OTHER]))
+        loader.execute("SELECT silver.enrol_cdr(%s, %s, '{234-15-1}', '{GB-LND}', '{basic}')", (batch, [NUMBER, OTHER]))
+        done = pool.submit(erase_apart, database)
+        until(filled, "SELECT EXISTS (SELECT FROM privacy.erasure WHERE step = 'settle')")
+        assert not done.done()
+        with loader.transaction():
+            stage(
+                loader, batch, native_key="late", caller=NUMBER, called=OTHER, imsi=SIM, extras='{"x": "07911123456"}'
+            )
+            loader.execute("CALL silver.refine_cdr(%s)", (batch,))
+        proof = done.result(PATIENCE)
+    assert proof.record["found"] == 0
+    assert naming(filled, CUSTOMER, SIM) == set()
+    late, old = filled.execute(
+        "SELECT caller_id, customer_key, extras FROM silver.fact_cdr WHERE batch_id = %s OR source_line = 1 ORDER BY batch_id DESC",
+        (batch,),
+    ).fetchall()[:2]
+    assert late == (old[0], 0, None)
+    rollups.refresh(database)
+    assert rollups.check(database) == []
+
+
+def test_a_load_that_has_begun_to_refine_is_waited_for(filled: psycopg.Connection, database: str) -> None:
+    with session(database, "telestream_loader") as loader, ThreadPoolExecutor(1) as pool:
+        with loader.transaction():
+            (batch,) = loader.execute("SELECT ops.open_batch('cdr')").fetchone()
+            stage(loader, batch, native_key="late", caller=NUMBER, imsi=SIM, duration_s=-1)
+            loader.execute("CALL silver.refine_cdr(%s)", (batch,))
+            done = pool.submit(erase_apart, database)
+            until(
+                filled,
+                "SELECT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objid = 7301008"
+                " AND NOT l.granted)",
+            )
+        done.result(PATIENCE)
+    assert naming(filled, CUSTOMER, SIM) == set()
+
+
+def test_a_customer_who_comes_back_meanwhile_is_erased_again(filled: psycopg.Connection, database: str) -> None:
+    with session(database, "telestream_loader") as loader, ThreadPoolExecutor(1) as pool:
+        (held,) = loader.execute("SELECT ops.open_batch('cdr')").fetchone()
+        done = pool.submit(erase_apart, database)
+        until(filled, "SELECT EXISTS (SELECT FROM privacy.erasure WHERE step = 'settle')")
+        # While it waits for that batch, another brings the customer, and facts are pointed to it.
+        with psycopg.connect(database, autocommit=True) as crm:
+            crm.execute("SET lock_timeout = 0")
+            came = pool_free(crm, held)
+        assert came
+        carry_to_facts(database)
+        loader.close()
+        proof = done.result(PATIENCE)
+    assert proof.record["rounds"] >= 1
+    assert naming(filled, CUSTOMER, SIM) == set()
+    assert filled.execute(
+        "SELECT count(*) FROM silver.fact_cdr AS f WHERE f.customer_key NOT IN (SELECT customer_key FROM silver.dim_customer)"
+    ).fetchone() == (0,)
+
+
+def pool_free(crm: psycopg.Connection, held: int) -> bool:
+    """Load the customer as one batch, whose open lock is taken before the erasure's waits in front of it."""
+    assert held
+    refine_customers(crm, [change(customer_id=CUSTOMER, msisdn=NUMBER, changed_at="2026-01-15T00:00:00Z")])
+    return True
+
+
+def test_a_crash_after_and_in_every_step(filled: psycopg.Connection, database: str) -> None:
+    before = gold(filled)
+    with session(database, "telestream_privacy") as officer:
+        number = erasure.request(officer, NUMBER, REASON, "unlink")
+    steps: list[str] = []
+    done = False
+    while not done:
+        with session(database, "telestream_privacy") as officer:
+            cache = 0 if steps and steps[-1] == "cache" else None
+            # A slice that is rolled back, as by a crash, then the same one to its end, over a connection of its own.
+            with officer.transaction(force_rollback=True):
+                officer.execute("SELECT * FROM privacy.erase_step(%s, %s)", (number, cache))
+            step, _, done = officer.execute("SELECT * FROM privacy.erase_step(%s, %s)", (number, cache)).fetchone()
+            steps.append(step)
+    assert list(dict.fromkeys(steps)) == [
+        "people", "bronze", "quarantine", "dead_letters", "texts", "cdrs", "events", "cache", "search", "settle",
+    ]  # fmt: skip
+    assert naming(filled, CUSTOMER, SIM) == set()
+    assert gold(filled) == before
+
+
+def test_a_later_load_is_new_data(filled: psycopg.Connection) -> None:
+    (old,) = filled.execute("SELECT caller_id FROM silver.fact_cdr WHERE source_line = 1").fetchone()
+    erase(filled, NUMBER)
+    refine(filled, [cdr(native_key="new", caller=NUMBER)])
+    (new,) = filled.execute("SELECT caller_id FROM silver.fact_cdr ORDER BY batch_id DESC LIMIT 1").fetchone()
+    assert new != old
+
+
+def test_a_hold_placed_meanwhile_stops_it_before_anything_is_lost(filled: psycopg.Connection, database: str) -> None:
+    with session(database, "telestream_privacy") as officer:
+        number = erasure.request(officer, NUMBER, REASON, "unlink")
+        filled.execute("INSERT INTO ops.legal_hold (dataset, reason) VALUES ('cdr', 'case 7')")
+        with pytest.raises(psycopg.Error) as caught:
+            erasure.carry_out(officer, number, lambda: 0, wait_seconds=30, told=lambda *_: None)
+        assert caught.value.sqlstate == "TS038"
+        assert filled.execute(
+            "SELECT count(*) FROM silver.dim_customer WHERE customer_id = %s", (CUSTOMER,)
+        ).fetchone() == (2,)
+        filled.execute("UPDATE ops.legal_hold SET until = now()")
+        erasure.carry_out(officer, number, lambda: 0, wait_seconds=30, told=lambda *_: None)
+    assert naming(filled, CUSTOMER, SIM) == set()
