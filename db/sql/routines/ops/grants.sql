@@ -47,8 +47,8 @@ ops.pii_class TO telestream_privacy;
 -- Nobody holds this role. Where pgaudit is loaded, it notes who reads what the role could read.
 GRANT SELECT ON bronze.cdr, bronze.network_event, bronze.customer, silver.fact_cdr, silver.fact_network_event,
 silver.customer_change, silver.dim_customer, silver.customer_rekey, gold.cdr, gold.customer,
-gold.customer_history, gold.fact_customer_usage_daily, quality.quarantine, ops.dead_letter, vault.subscriber
-TO telestream_audited;
+gold.customer_history, gold.fact_customer_usage_daily, quality.quarantine, ops.dead_letter, vault.subscriber,
+privacy.erasure TO telestream_audited;
 -- What is final, what is archived and how long what is kept; who is under a legal hold is not for everyone.
 GRANT SELECT ON ops.horizon, ops.retention_rule, ops.archive_day, ops.archive_column
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;

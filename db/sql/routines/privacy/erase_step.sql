@@ -1,7 +1,7 @@
 -- requires: privacy/_opened_plan.sql, privacy/_sealed_plan.sql, privacy/_people_step.sql, privacy/_scrub_texts.sql
 -- requires: privacy/_scrub_bronze.sql, privacy/_scrub_quarantine.sql, privacy/_scrub_dead_letters.sql
 -- requires: privacy/_unlink_cdrs.sql, privacy/_unlink_events.sql, privacy/_scrub_batches.sql, privacy/_search.sql
--- requires: privacy/_settle.sql, privacy/_summed.sql
+-- requires: privacy/_again_step.sql, privacy/_settle.sql, privacy/_summed.sql
 -- Does the next slice of an erasure in the caller's transaction, and says which step it was, how many rows it
 -- changed and whether all is done. The caller commits and calls again; after a crash the next call goes on. The step
 -- cache is the caller's own: it empties the cache, then says how many answers
@@ -18,6 +18,7 @@ DECLARE
     v_erasure record;
     v_plan jsonb;
     v_people record;
+    v_again record;
     v_counts jsonb := '{}';
     v_next text;
     v_cursor text;
@@ -148,9 +149,21 @@ BEGIN
             FROM privacy._searched_tables() AS s
             WHERE s.name COLLATE "C" > coalesce(v_erasure.step_cursor, '') COLLATE "C";
             IF v_cursor IS NULL THEN
-                v_next := 'settle';
+                v_next := 'again';
             ELSIF privacy._search(v_plan, v_cursor, v_recent, false) > 0 THEN
                 v_next := 'people';
+            END IF;
+        WHEN 'again' THEN
+            -- What came meanwhile, so that little is left to do while loads wait.
+            v_again := privacy._again_step(v_erasure.scrubbed_from, v_plan, v_erasure.policy);
+            v_counts := v_again.o_counts;
+            UPDATE privacy.erasure AS e
+            SET scrubbed_from = v_again.o_scrubbed_from, plan_encrypted = privacy._sealed_plan(v_again.o_plan)
+            WHERE e.erasure_id = p_erasure_id;
+            IF v_again.o_found > 0 THEN
+                v_next := 'people';
+            ELSIF v_again.o_is_last THEN
+                v_next := 'settle';
             END IF;
         WHEN 'settle' THEN
             o_done := privacy._settle(p_erasure_id, v_plan);
