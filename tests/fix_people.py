@@ -11,7 +11,7 @@ from staging import cdr, change, event, refine, refine_customers, refine_events,
 
 
 @pytest.fixture
-def filled(connection: psycopg.Connection) -> psycopg.Connection:
+def peopled(connection: psycopg.Connection) -> psycopg.Connection:
     """A database in which the person stands wherever a person can stand."""
     refine(
         connection,

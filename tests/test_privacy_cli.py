@@ -35,7 +35,7 @@ def exported(path: Path) -> dict[str, Any]:
 
 
 def test_everything_of_the_person_and_nothing_of_others(
-    filled: psycopg.Connection, cache: redis.Redis, tmp_path: Path
+    peopled: psycopg.Connection, cache: redis.Redis, tmp_path: Path
 ) -> None:
     path = tmp_path / "person.json"
     path.write_text("old")
@@ -56,12 +56,12 @@ def test_everything_of_the_person_and_nothing_of_others(
     text = path.read_text()
     assert OTHER not in text
     assert "CRM-000816" not in text
-    others = filled.execute("SELECT DISTINCT called_id::text FROM silver.fact_cdr WHERE source_line = 1").fetchone()
+    others = peopled.execute("SELECT DISTINCT called_id::text FROM silver.fact_cdr WHERE source_line = 1").fetchone()
     assert others is not None
     assert f'"called_id": {others[0]}' not in text
     # Who asked is in the log before, and the next export tells of it.
     assert len(exported(path)["reads"]) == 1
-    assert erase(filled, NUMBER).record["found"] == 0
+    assert erase(peopled, NUMBER).record["found"] == 0
     assert_clear_error(
         telestream("privacy", "export", "--subject", NUMBER, "--reason", REASON, "--output", tmp_path / "none.json"),
         "nothing is known of this subject",
@@ -69,28 +69,28 @@ def test_everything_of_the_person_and_nothing_of_others(
     assert not (tmp_path / "none.json").exists()
 
 
-def test_an_export_is_in_the_log_before_it_is_read(filled: psycopg.Connection) -> None:
-    filled.execute("SET ROLE telestream_privacy")
-    lend_vault_key(filled, vault_key())
+def test_an_export_is_in_the_log_before_it_is_read(peopled: psycopg.Connection) -> None:
+    peopled.execute("SET ROLE telestream_privacy")
+    lend_vault_key(peopled, vault_key())
     # Written in a transaction that may still be rolled back: not before it commits.
-    with filled.transaction(force_rollback=True):
-        (access,) = filled.execute("SELECT privacy.request_export(%s, %s)", (NUMBER, REASON)).fetchone()
-        with pytest.raises(psycopg.Error) as caught, filled.transaction():
-            filled.execute("SELECT privacy.exported_person(%s, %s)", (access, NUMBER))
+    with peopled.transaction(force_rollback=True):
+        (access,) = peopled.execute("SELECT privacy.request_export(%s, %s)", (NUMBER, REASON)).fetchone()
+        with pytest.raises(psycopg.Error) as caught, peopled.transaction():
+            peopled.execute("SELECT privacy.exported_person(%s, %s)", (access, NUMBER))
         assert caught.value.sqlstate == "TS034"
     with pytest.raises(psycopg.Error) as caught:
-        filled.execute("SELECT privacy.exported_person(0, %s)", (NUMBER,))
+        peopled.execute("SELECT privacy.exported_person(0, %s)", (NUMBER,))
     assert caught.value.sqlstate == "TS034"
 
 
-def test_the_command_erases_and_shows_the_proof(filled: psycopg.Connection, cache: redis.Redis) -> None:
+def test_the_command_erases_and_shows_the_proof(peopled: psycopg.Connection, cache: redis.Redis) -> None:
     cache.set(f"{channels.ANSWERS}x", "[]\nanswer")
     cache.hset(channels.hot_cell("234-15-1", "4g"), mapping={"events": 1})
     dropped = int(cache.get(channels.answers_dropped("traffic")) or 0)
     result = telestream("privacy", "erase", "--subject", NUMBER, "--reason", REASON, "--policy", "delete")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Gold is refreshed" in result.stdout
-    assert naming(filled, CUSTOMER, SIM) == set()
+    assert naming(peopled, CUSTOMER, SIM) == set()
     assert cache.exists(f"{channels.ANSWERS}x") == 0
     assert int(cache.get(channels.answers_dropped("traffic")) or 0) == dropped + 1
     for key in cache.scan_iter("*"):
@@ -101,7 +101,7 @@ def test_the_command_erases_and_shows_the_proof(filled: psycopg.Connection, cach
     assert "sealed in the access log" in shown.stdout
     assert REASON in telestream("privacy", "list").stdout
     # Whoever changes the record is found out.
-    filled.execute("""UPDATE privacy.erasure SET proof = proof || '{"found": 1}'""")
+    peopled.execute("""UPDATE privacy.erasure SET proof = proof || '{"found": 1}'""")
     assert telestream("privacy", "show", "1").returncode == 1
     assert_clear_error(telestream("privacy", "erase", "--resume"), "no erasure is under way")
 
@@ -111,7 +111,7 @@ def test_the_answers_are_made_of_what_the_api_says(connection: psycopg.Connectio
     assert {tag for (tag,) in rows} == set(channels.ANSWER_TAGS)
 
 
-def test_killed_in_the_middle_it_goes_on(filled: psycopg.Connection, database: str, cache: redis.Redis) -> None:
+def test_killed_in_the_middle_it_goes_on(peopled: psycopg.Connection, database: str, cache: redis.Redis) -> None:
     before = "from telestream import cli; import sys; sys.argv = ['telestream', 'privacy', 'erase', '--subject', "
     with psycopg.connect(database) as reader:
         # It waits for this row in the step of the quarantine, and is killed there.
@@ -121,7 +121,7 @@ def test_killed_in_the_middle_it_goes_on(filled: psycopg.Connection, database: s
         process = start(f"{before}{NUMBER!r}, '--reason', {REASON!r}]; cli.main()")
         waiting = threading.Event()
         for _ in range(1200):
-            row = filled.execute(
+            row = peopled.execute(
                 "SELECT count(*) FROM privacy.erasure AS e, pg_stat_activity AS a WHERE e.step = 'quarantine'"
                 " AND a.wait_event_type = 'Lock' AND a.datname = current_database()"
             ).fetchone()
@@ -130,16 +130,16 @@ def test_killed_in_the_middle_it_goes_on(filled: psycopg.Connection, database: s
             waiting.wait(0.1)
         process.kill()
         process.wait()
-    assert "privacy.erasure" in dump(filled)
-    state = filled.execute("SELECT state, step FROM privacy.erasure").fetchone()
+    assert "privacy.erasure" in dump(peopled)
+    state = peopled.execute("SELECT state, step FROM privacy.erasure").fetchone()
     assert state == ("running", "quarantine")
     result = telestream("privacy", "erase", "--subject", NUMBER, "--reason", REASON)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert naming(filled, CUSTOMER, SIM) == set()
-    assert filled.execute("SELECT count(*) FROM privacy.erasure").fetchone() == (1,)
+    assert naming(peopled, CUSTOMER, SIM) == set()
+    assert peopled.execute("SELECT count(*) FROM privacy.erasure").fetchone() == (1,)
 
 
-def test_a_load_that_does_not_end_is_named(filled: psycopg.Connection, database: str, cache: redis.Redis) -> None:
+def test_a_load_that_does_not_end_is_named(peopled: psycopg.Connection, database: str, cache: redis.Redis) -> None:
     with psycopg.connect(database, autocommit=True) as loader:
         loader.execute("SELECT ops.open_batch('cdr')")
         result = telestream("privacy", "erase", "--subject", NUMBER, "--reason", REASON, "--wait", "1")
@@ -147,10 +147,10 @@ def test_a_load_that_does_not_end_is_named(filled: psycopg.Connection, database:
         assert_clear_error(result, "a load does not end", str(loader.info.backend_pid), "--resume")
     result = telestream("privacy", "erase", "--resume")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert naming(filled, CUSTOMER, SIM) == set()
+    assert naming(peopled, CUSTOMER, SIM) == set()
 
 
-def test_what_is_wrong_is_said(filled: psycopg.Connection, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said(peopled: psycopg.Connection, tmp_path: Path) -> None:
     assert_clear_error(telestream("privacy", "erase"), "say whom to erase and why")
     assert_clear_error(
         telestream("privacy", "erase", "--subject", NUMBER, "--reason", REASON, "--policy", "forget"),

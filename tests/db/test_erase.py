@@ -30,47 +30,47 @@ from telestream.db.access_chain import verify
 from telestream.db.vault import lend_vault_key, vault_key
 
 
-def test_nothing_leads_to_the_person_any_more(filled: psycopg.Connection, database: str) -> None:
+def test_nothing_leads_to_the_person_any_more(peopled: psycopg.Connection, database: str) -> None:
     lines = [
-        refuse(filled, text)
+        refuse(peopled, text)
         for text in ("k;07911123456;x", "0044 7911 123456", "(0)7911-123-456,+447900000002", "tel:447911123456")
     ]
-    kept = refuse(filled, "k;+447900000002;x")
-    longer = refuse(filled, "1447911123456;4479111234567")
-    assert naming(filled, CUSTOMER, SIM) >= {
+    kept = refuse(peopled, "k;+447900000002;x")
+    longer = refuse(peopled, "1447911123456;4479111234567")
+    assert naming(peopled, CUSTOMER, SIM) >= {
         "bronze.cdr", "bronze.network_event", "bronze.customer", "quality.quarantine", "ops.dead_letter",
         "silver.customer_change", "silver.dim_customer", "silver.fact_cdr", "ops.source_file",
     }  # fmt: skip
-    before, counts = gold(filled), filled.execute("SELECT dataset, sum(rows_in) FROM ops.batch GROUP BY 1").fetchall()
-    rows = filled.execute("SELECT count(*) FROM bronze.cdr").fetchone()
-    surrogates = filled.execute("SELECT subscriber_id FROM silver.fact_cdr ORDER BY cdr_id").fetchall()
-    proof = erase(filled, NUMBER)
+    before, counts = gold(peopled), peopled.execute("SELECT dataset, sum(rows_in) FROM ops.batch GROUP BY 1").fetchall()
+    rows = peopled.execute("SELECT count(*) FROM bronze.cdr").fetchone()
+    surrogates = peopled.execute("SELECT subscriber_id FROM silver.fact_cdr ORDER BY cdr_id").fetchall()
+    proof = erase(peopled, NUMBER)
 
-    filled.execute("DELETE FROM quality.quarantine WHERE quarantine_id = %s", (longer,))
-    assert naming(filled, CUSTOMER, SIM) == set()
-    assert filled.execute("SELECT 1 FROM silver.fact_cdr WHERE customer_key <> 0 AND customer_key NOT IN"
+    peopled.execute("DELETE FROM quality.quarantine WHERE quarantine_id = %s", (longer,))
+    assert naming(peopled, CUSTOMER, SIM) == set()
+    assert peopled.execute("SELECT 1 FROM silver.fact_cdr WHERE customer_key <> 0 AND customer_key NOT IN"
                           " (SELECT customer_key FROM silver.dim_customer)").fetchall() == []  # fmt: skip
-    assert gold(filled) == before
+    assert gold(peopled) == before
     assert rollups.check(database) == []
-    assert filled.execute("SELECT subscriber_id FROM silver.fact_cdr ORDER BY cdr_id").fetchall() == surrogates
-    assert filled.execute("SELECT count(*) FROM bronze.cdr").fetchone() == rows
-    assert filled.execute("SELECT dataset, sum(rows_in) FROM ops.batch GROUP BY 1").fetchall() == counts
+    assert peopled.execute("SELECT subscriber_id FROM silver.fact_cdr ORDER BY cdr_id").fetchall() == surrogates
+    assert peopled.execute("SELECT count(*) FROM bronze.cdr").fetchone() == rows
+    assert peopled.execute("SELECT dataset, sum(rows_in) FROM ops.batch GROUP BY 1").fetchall() == counts
     # Others are as they were.
-    assert quarantined(filled, kept)[0] == "k;+447900000002;x"
+    assert quarantined(peopled, kept)[0] == "k;+447900000002;x"
     assert all(
-        quarantined(filled, one) == ("erased", "erased on request; it cannot be replayed", None) for one in lines
+        quarantined(peopled, one) == ("erased", "erased on request; it cannot be replayed", None) for one in lines
     )
-    assert filled.execute("SELECT count(*) FROM silver.dim_customer WHERE customer_id = 'CRM-000816'").fetchone() == (
+    assert peopled.execute("SELECT count(*) FROM silver.dim_customer WHERE customer_id = 'CRM-000816'").fetchone() == (
         1,
     )
-    assert filled.execute("SELECT caller, imsi FROM bronze.cdr WHERE native_key = 'others'").fetchone() == (
+    assert peopled.execute("SELECT caller, imsi FROM bronze.cdr WHERE native_key = 'others'").fetchone() == (
         OTHER, "234150000000002",
     )  # fmt: skip
-    assert filled.execute("SELECT value FROM ops.dead_letter ORDER BY kafka_offset").fetchall() == [
+    assert peopled.execute("SELECT value FROM ops.dead_letter ORDER BY kafka_offset").fetchall() == [
         (b"erased",), (b"\x00\x1a+447900000002\x05",),
     ]  # fmt: skip
     # A refused record of somebody else loses the number and can be replayed; the person's own cannot.
-    own, others = filled.execute(
+    own, others = peopled.execute(
         "SELECT record FROM quality.quarantine WHERE rules = '{negative_duration}' ORDER BY line"
     ).fetchall()
     assert own == (None,)
@@ -80,30 +80,30 @@ def test_nothing_leads_to_the_person_any_more(filled: psycopg.Connection, databa
     assert proof.record["found"] == 0
     assert proof.record["identities"] == {"customers": 1, "numbers and SIMs": 3, "numbers shared with others": 0}
     assert proof.record["rows"]["silver.dim_customer"] == 2
-    filled.execute("SELECT audit.seal()")
-    assert erasure.is_sealed(filled, proof)
-    assert verify(filled).broken is None
-    assert filled.execute("SELECT subject_token, plan_encrypted FROM privacy.erasure").fetchall() == [(None, None)]
+    peopled.execute("SELECT audit.seal()")
+    assert erasure.is_sealed(peopled, proof)
+    assert verify(peopled).broken is None
+    assert peopled.execute("SELECT subject_token, plan_encrypted FROM privacy.erasure").fetchall() == [(None, None)]
     # Nobody knows the person any more.
     with pytest.raises(psycopg.Error) as caught:
-        erase(filled, NUMBER)
+        erase(peopled, NUMBER)
     assert caught.value.sqlstate == "TS037"
-    filled.execute("RESET ROLE")
+    peopled.execute("RESET ROLE")
 
 
-def test_facts_go_by_the_policy_delete(filled: psycopg.Connection, database: str) -> None:
-    others = filled.execute("SELECT count(*) FROM silver.fact_cdr WHERE source_line IN (2, 6)").fetchone()
-    proof = erase(filled, f"customer:{CUSTOMER}", "delete")
-    assert naming(filled, CUSTOMER, SIM) == set()
+def test_facts_go_by_the_policy_delete(peopled: psycopg.Connection, database: str) -> None:
+    others = peopled.execute("SELECT count(*) FROM silver.fact_cdr WHERE source_line IN (2, 6)").fetchone()
+    proof = erase(peopled, f"customer:{CUSTOMER}", "delete")
+    assert naming(peopled, CUSTOMER, SIM) == set()
     # Of a national form nobody knows the country: that fact leads to nobody, and stays.
-    assert filled.execute("SELECT source_line FROM silver.fact_cdr ORDER BY 1").fetchall() == [(2,), (5,), (6,)]
-    assert filled.execute("SELECT count(*) FROM silver.fact_cdr WHERE source_line IN (2, 6)").fetchone() == others
-    assert filled.execute("SELECT count(*) FROM silver.fact_network_event").fetchone() == (1,)
+    assert peopled.execute("SELECT source_line FROM silver.fact_cdr ORDER BY 1").fetchall() == [(2,), (5,), (6,)]
+    assert peopled.execute("SELECT count(*) FROM silver.fact_cdr WHERE source_line IN (2, 6)").fetchone() == others
+    assert peopled.execute("SELECT count(*) FROM silver.fact_network_event").fetchone() == (1,)
     assert proof.record["rows"]["silver.fact_cdr, deleted"] == 3
     rollups.refresh(database)
     assert rollups.check(database) == []
-    assert filled.execute("SELECT sum(attempts) FROM gold.cell_traffic_5m").fetchone() == (3,)
-    assert filled.execute("SELECT sum(events) FROM gold.network_5m").fetchone() == (1,)
+    assert peopled.execute("SELECT sum(attempts) FROM gold.cell_traffic_5m").fetchone() == (3,)
+    assert peopled.execute("SELECT sum(events) FROM gold.network_5m").fetchone() == (1,)
 
 
 def test_a_number_that_went_on_stays_with_its_new_customer(connection: psycopg.Connection, database: str) -> None:
@@ -150,28 +150,28 @@ def test_a_number_that_went_on_stays_with_its_new_customer(connection: psycopg.C
     assert naming(connection, "FIRST-1", "SECOND-2") == set()
 
 
-def test_a_legal_hold_refuses(filled: psycopg.Connection) -> None:
-    (surrogate,) = filled.execute("SELECT caller_id FROM silver.fact_cdr WHERE source_line = 1").fetchone()
+def test_a_legal_hold_refuses(peopled: psycopg.Connection) -> None:
+    (surrogate,) = peopled.execute("SELECT caller_id FROM silver.fact_cdr WHERE source_line = 1").fetchone()
     for column, value in (
         ("subscriber_id", surrogate), ("dataset", "network_event"), ("from_at", "2026-03-01T00:00:00Z"),
     ):  # fmt: skip
-        filled.execute(f"INSERT INTO ops.legal_hold ({column}, reason) VALUES (%s, 'case 7')", (value,))
-        before = dump(filled)
+        peopled.execute(f"INSERT INTO ops.legal_hold ({column}, reason) VALUES (%s, 'case 7')", (value,))
+        before = dump(peopled)
         with pytest.raises(psycopg.Error) as caught:
-            erase(filled, NUMBER)
+            erase(peopled, NUMBER)
         assert caught.value.sqlstate == "TS038"
         assert "case 7" in caught.value.diag.message_detail
-        assert dump(filled) == before
-        filled.execute("UPDATE ops.legal_hold SET until = now()")
+        assert dump(peopled) == before
+        peopled.execute("UPDATE ops.legal_hold SET until = now()")
     # One on a time in which nothing of the person lies does not matter.
-    filled.execute(
+    peopled.execute(
         "INSERT INTO ops.legal_hold (dataset, from_at, to_at, reason)"
         " VALUES ('network_event', '2020-01-01', '2020-02-01', 'x')"
     )
-    erase(filled, NUMBER)
+    erase(peopled, NUMBER)
 
 
-def test_what_cannot_be_erased(filled: psycopg.Connection) -> None:
+def test_what_cannot_be_erased(peopled: psycopg.Connection) -> None:
     for subject, reason, state in (
         ("447911123456", REASON, "TS037"),
         ("+449999999999", REASON, "TS037"),
@@ -181,36 +181,36 @@ def test_what_cannot_be_erased(filled: psycopg.Connection) -> None:
         (NUMBER, "request of 07911 123456", "TS032"),
     ):
         with pytest.raises(psycopg.Error) as caught:
-            erase(filled, subject, reason=reason)
+            erase(peopled, subject, reason=reason)
         assert caught.value.sqlstate == state, subject
         assert DIGITS.search(caught.value.diag.message_detail or "") is None
-        assert filled.execute("SELECT count(*) FROM privacy.erasure").fetchone() == (0,)
+        assert peopled.execute("SELECT count(*) FROM privacy.erasure").fetchone() == (0,)
 
 
-def test_one_person_after_the_other(filled: psycopg.Connection) -> None:
-    filled.execute("SET ROLE telestream_privacy")
-    lend_vault_key(filled, vault_key())
-    number = erasure.request(filled, NUMBER, REASON, "unlink")
-    assert erasure.request(filled, NUMBER, REASON, "unlink") == number
+def test_one_person_after_the_other(peopled: psycopg.Connection) -> None:
+    peopled.execute("SET ROLE telestream_privacy")
+    lend_vault_key(peopled, vault_key())
+    number = erasure.request(peopled, NUMBER, REASON, "unlink")
+    assert erasure.request(peopled, NUMBER, REASON, "unlink") == number
     with pytest.raises(psycopg.Error) as caught:
-        erasure.request(filled, OTHER, REASON, "unlink")
+        erasure.request(peopled, OTHER, REASON, "unlink")
     assert caught.value.sqlstate == "TS039"
 
 
-def test_a_sim_and_a_device(filled: psycopg.Connection) -> None:
+def test_a_sim_and_a_device(peopled: psycopg.Connection) -> None:
     for subject in (f"imei:{DEVICE}", f"imsi:{SIM}"):
-        erase(filled, subject)
-        assert subject.partition(":")[2] not in "\n".join(dump(filled).values())
+        erase(peopled, subject)
+        assert subject.partition(":")[2] not in "\n".join(dump(peopled).values())
 
 
-def test_below_the_horizon_gold_stays_as_it_is(filled: psycopg.Connection, database: str) -> None:
-    filled.execute("SET ROLE telestream_owner")
-    filled.execute("SELECT ops.raise_horizon('cdr', '2026-03-02')")
-    before = gold(filled)
-    erase(filled, NUMBER, "delete")
+def test_below_the_horizon_gold_stays_as_it_is(peopled: psycopg.Connection, database: str) -> None:
+    peopled.execute("SET ROLE telestream_owner")
+    peopled.execute("SELECT ops.raise_horizon('cdr', '2026-03-02')")
+    before = gold(peopled)
+    erase(peopled, NUMBER, "delete")
     rollups.refresh(database)
-    assert filled.execute("SELECT count(*) FROM silver.fact_cdr").fetchone() == (3,)
-    assert gold(filled)["cell_traffic_5m"] == before["cell_traffic_5m"]
+    assert peopled.execute("SELECT count(*) FROM silver.fact_cdr").fetchone() == (3,)
+    assert gold(peopled)["cell_traffic_5m"] == before["cell_traffic_5m"]
     assert rollups.check(database) == []
 
 

@@ -56,13 +56,13 @@ def stage(loader: psycopg.Connection, batch: int, **values: object) -> None:
     )
 
 
-def test_a_load_whose_people_are_known_ends_first(filled: psycopg.Connection, database: str) -> None:
+def test_a_load_whose_people_are_known_ends_first(peopled: psycopg.Connection, database: str) -> None:
     """It enrolled before the erasure and refines after it: its facts belong to nobody, its raw records name nobody."""
     with session(database, "telestream_loader") as loader, ThreadPoolExecutor(1) as pool:
         (batch,) = loader.execute("SELECT ops.open_batch('cdr')").fetchone()
         loader.execute("SELECT silver.enrol_cdr(%s, %s, '{234-15-1}', '{GB-LND}', '{basic}')", (batch, [NUMBER, OTHER]))
         done = pool.submit(erase_apart, database)
-        until(filled, "SELECT EXISTS (SELECT FROM privacy.erasure WHERE step = 'settle')")
+        until(peopled, "SELECT EXISTS (SELECT FROM privacy.erasure WHERE step = 'settle')")
         assert not done.done()
         with loader.transaction():
             stage(
@@ -71,8 +71,8 @@ def test_a_load_whose_people_are_known_ends_first(filled: psycopg.Connection, da
             loader.execute("CALL silver.refine_cdr(%s)", (batch,))
         proof = done.result(PATIENCE)
     assert proof.record["found"] == 0
-    assert naming(filled, CUSTOMER, SIM) == set()
-    late, old = filled.execute(
+    assert naming(peopled, CUSTOMER, SIM) == set()
+    late, old = peopled.execute(
         "SELECT caller_id, customer_key, extras FROM silver.fact_cdr WHERE batch_id = %s OR source_line = 1 ORDER BY batch_id DESC",
         (batch,),
     ).fetchall()[:2]
@@ -81,7 +81,7 @@ def test_a_load_whose_people_are_known_ends_first(filled: psycopg.Connection, da
     assert rollups.check(database) == []
 
 
-def test_a_load_that_has_begun_to_refine_is_waited_for(filled: psycopg.Connection, database: str) -> None:
+def test_a_load_that_has_begun_to_refine_is_waited_for(peopled: psycopg.Connection, database: str) -> None:
     with session(database, "telestream_loader") as loader, ThreadPoolExecutor(1) as pool:
         with loader.transaction():
             (batch,) = loader.execute("SELECT ops.open_batch('cdr')").fetchone()
@@ -89,15 +89,15 @@ def test_a_load_that_has_begun_to_refine_is_waited_for(filled: psycopg.Connectio
             loader.execute("CALL silver.refine_cdr(%s)", (batch,))
             done = pool.submit(erase_apart, database)
             until(
-                filled,
+                peopled,
                 "SELECT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objid = 7301008"
                 " AND NOT l.granted)",
             )
         done.result(PATIENCE)
-    assert naming(filled, CUSTOMER, SIM) == set()
+    assert naming(peopled, CUSTOMER, SIM) == set()
 
 
-def test_a_customer_who_comes_back_meanwhile_is_erased_again(filled: psycopg.Connection, database: str) -> None:
+def test_a_customer_who_comes_back_meanwhile_is_erased_again(peopled: psycopg.Connection, database: str) -> None:
     with (
         session(database, "telestream_loader") as loader,
         session(database, "telestream_loader") as crm,
@@ -107,7 +107,7 @@ def test_a_customer_who_comes_back_meanwhile_is_erased_again(filled: psycopg.Con
         (batch,) = crm.execute("SELECT ops.open_batch('customer')").fetchone()
         crm.execute("SELECT silver.enrol_customer(%s, %s)", (batch, [NUMBER]))
         done = pool.submit(erase_apart, database)
-        until(filled, "SELECT EXISTS (SELECT FROM privacy.erasure WHERE step = 'settle')")
+        until(peopled, "SELECT EXISTS (SELECT FROM privacy.erasure WHERE step = 'settle')")
         # The customer comes back under the surrogate of before, and facts are pointed to it.
         with crm.transaction():
             crm.execute(
@@ -130,15 +130,15 @@ def test_a_customer_who_comes_back_meanwhile_is_erased_again(filled: psycopg.Con
         loader.close()
         proof = done.result(PATIENCE)
     assert proof.record["rounds"] == 2
-    assert naming(filled, CUSTOMER, SIM) == set()
-    assert filled.execute(
+    assert naming(peopled, CUSTOMER, SIM) == set()
+    assert peopled.execute(
         "SELECT count(*) FROM silver.fact_cdr AS f"
         " WHERE f.customer_key NOT IN (SELECT customer_key FROM silver.dim_customer)"
     ).fetchone() == (0,)
 
 
-def test_a_crash_after_and_in_every_step(filled: psycopg.Connection, database: str) -> None:
-    before = gold(filled)
+def test_a_crash_after_and_in_every_step(peopled: psycopg.Connection, database: str) -> None:
+    before = gold(peopled)
     with session(database, "telestream_privacy") as officer:
         number = erasure.request(officer, NUMBER, REASON, "unlink")
     steps: list[str] = []
@@ -155,28 +155,28 @@ def test_a_crash_after_and_in_every_step(filled: psycopg.Connection, database: s
         "people", "bronze", "quarantine", "dead_letters", "texts", "cdrs", "events", "cache", "search",
         "again", "settle",
     ]  # fmt: skip
-    assert naming(filled, CUSTOMER, SIM) == set()
-    assert gold(filled) == before
+    assert naming(peopled, CUSTOMER, SIM) == set()
+    assert gold(peopled) == before
 
 
-def test_a_later_load_is_new_data(filled: psycopg.Connection) -> None:
-    (old,) = filled.execute("SELECT caller_id FROM silver.fact_cdr WHERE source_line = 1").fetchone()
-    erase(filled, NUMBER)
-    refine(filled, [cdr(native_key="new", caller=NUMBER)])
-    (new,) = filled.execute("SELECT caller_id FROM silver.fact_cdr ORDER BY batch_id DESC LIMIT 1").fetchone()
+def test_a_later_load_is_new_data(peopled: psycopg.Connection) -> None:
+    (old,) = peopled.execute("SELECT caller_id FROM silver.fact_cdr WHERE source_line = 1").fetchone()
+    erase(peopled, NUMBER)
+    refine(peopled, [cdr(native_key="new", caller=NUMBER)])
+    (new,) = peopled.execute("SELECT caller_id FROM silver.fact_cdr ORDER BY batch_id DESC LIMIT 1").fetchone()
     assert new != old
 
 
-def test_a_hold_placed_meanwhile_stops_it_before_anything_is_lost(filled: psycopg.Connection, database: str) -> None:
+def test_a_hold_placed_meanwhile_stops_it_before_anything_is_lost(peopled: psycopg.Connection, database: str) -> None:
     with session(database, "telestream_privacy") as officer:
         number = erasure.request(officer, NUMBER, REASON, "unlink")
-        filled.execute("INSERT INTO ops.legal_hold (dataset, reason) VALUES ('cdr', 'case 7')")
+        peopled.execute("INSERT INTO ops.legal_hold (dataset, reason) VALUES ('cdr', 'case 7')")
         with pytest.raises(psycopg.Error) as caught:
             erasure.carry_out(officer, number, lambda: 0, wait_seconds=30, told=lambda *_: None)
         assert caught.value.sqlstate == "TS038"
-        assert filled.execute(
+        assert peopled.execute(
             "SELECT count(*) FROM silver.dim_customer WHERE customer_id = %s", (CUSTOMER,)
         ).fetchone() == (2,)
-        filled.execute("UPDATE ops.legal_hold SET until = now()")
+        peopled.execute("UPDATE ops.legal_hold SET until = now()")
         erasure.carry_out(officer, number, lambda: 0, wait_seconds=30, told=lambda *_: None)
-    assert naming(filled, CUSTOMER, SIM) == set()
+    assert naming(peopled, CUSTOMER, SIM) == set()

@@ -1,8 +1,8 @@
 -- requires: ops/_batch_is_open.sql
--- Reserves a batch id and makes sure that its Bronze partition exists, in a short transaction of its
--- own, so that the batch's transaction only writes rows. pg_partman makes partitions ahead; this is
--- for the day its maintenance did not run. From here until the batch is closed, or the session ends, the session
--- may hold records that no table has: an erasure waits for it, see privacy._settle().
+-- Reserves a batch id and makes sure that its Bronze partition exists, in a short transaction of its own, so
+-- that the batch's transaction only writes rows. pg_partman makes partitions ahead; this is for the day its
+-- maintenance did not run. From here until the batch is closed, or the session ends, the session may hold
+-- records that no table has: an erasure waits for it, see privacy._settle().
 CREATE OR REPLACE FUNCTION ops.open_batch(p_dataset text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER

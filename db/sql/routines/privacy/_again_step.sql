@@ -1,10 +1,13 @@
--- requires: privacy/_scrub_batches.sql, privacy/_search.sql, privacy/_ids.sql, privacy/_texts.sql, vault/find.sql
--- Takes a person out of what has come since an erasure began, the oldest batches first, and searches that. Returns the
--- counts, how many rows name the person all the same, the plan with surrogates that loads have made since, since when
--- batches have still to be searched, and whether no more than the last moments are left.
+-- requires: privacy/_scrub_batches.sql, privacy/_search.sql, privacy/_ids.sql, privacy/_texts.sql
+-- requires: vault/find.sql
+-- Takes a person out of what has come since an erasure began, the oldest batches first, and searches that.
+-- Returns the counts, how many rows name the person all the same, the plan with surrogates that loads have
+-- made since, since when batches have still to be searched, and whether no more than the last moments are
+-- left.
 CREATE OR REPLACE FUNCTION privacy._again_step(
     p_scrubbed_from timestamptz, p_plan jsonb, p_policy text,
-    OUT o_counts jsonb, OUT o_found bigint, OUT o_plan jsonb, OUT o_scrubbed_from timestamptz, OUT o_is_last boolean
+    OUT o_counts jsonb, OUT o_found bigint, OUT o_plan jsonb, OUT o_scrubbed_from timestamptz,
+    OUT o_is_last boolean
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

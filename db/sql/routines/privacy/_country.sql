@@ -1,5 +1,5 @@
--- Returns the calling code that a number of E.164 begins with, without the plus. No code begins another, so its
--- first digits tell how long it is.
+-- Returns the calling code that a number of E.164 begins with, without the plus. No code begins another, so
+-- its first digits tell how long it is.
 CREATE OR REPLACE FUNCTION privacy._country(p_number text)
 RETURNS text
 LANGUAGE sql IMMUTABLE

@@ -1,6 +1,6 @@
 -- requires: privacy/_country.sql
--- Returns the ways in which sources write an identity as a whole value. The national ones name a person of this
--- country only where the operator's is the same, which nothing says: they are asked for apart.
+-- Returns the ways in which sources write an identity as a whole value. The national ones name a person of
+-- this country only where the operator's is the same, which nothing says: they are asked for apart.
 CREATE OR REPLACE FUNCTION privacy._forms(p_identity text, p_is_national boolean)
 RETURNS text[]
 LANGUAGE sql IMMUTABLE

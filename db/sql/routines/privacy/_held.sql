@@ -1,5 +1,5 @@
--- Returns the reason of a legal hold on a person, null if there is none: one on a surrogate of theirs, or one on a
--- dataset or time that facts or raw records of theirs are in.
+-- Returns the reason of a legal hold on a person, null if there is none: one on a surrogate of theirs, or
+-- one on a dataset or time that facts or raw records of theirs are in.
 CREATE OR REPLACE FUNCTION privacy._held(p_plan jsonb)
 RETURNS text
 LANGUAGE plpgsql

@@ -1,5 +1,5 @@
--- Marks the buckets of Gold that facts were taken from or that name another surrogate now, so that the next refresh
--- computes them anew. Buckets before the horizon are final and stay.
+-- Marks the buckets of Gold that facts were taken from or that name another surrogate now, so that the next
+-- refresh computes them anew. Buckets before the horizon are final and stay.
 CREATE OR REPLACE FUNCTION privacy._mark_gold(p_dataset text, p_buckets timestamptz[], p_is_of_people boolean)
 RETURNS void
 LANGUAGE sql VOLATILE
@@ -24,5 +24,6 @@ AS $$
         AND (NOT p_is_of_people OR d.select_sql ~ '\msubscriber_id\M')
         AND u.bucket >= (SELECT h.kept_from FROM ops.horizon AS h WHERE h.dataset = p_dataset)
 $$;
-COMMENT ON FUNCTION privacy._mark_gold(text, timestamptz[], boolean) IS 'Marks what of Gold an erasure touches';
+COMMENT ON FUNCTION privacy._mark_gold(text, timestamptz[], boolean) IS
+'Marks what of Gold an erasure touches';
 REVOKE ALL ON FUNCTION privacy._mark_gold(text, timestamptz[], boolean) FROM PUBLIC;

@@ -13,5 +13,6 @@ AS $$
     )
     RETURNING access_id
 $$;
-COMMENT ON FUNCTION privacy._note(text, text[], bigint, text) IS 'Writes a row of the access log about a person';
+COMMENT ON FUNCTION privacy._note(text, text[], bigint, text) IS
+'Writes a row of the access log about a person';
 REVOKE ALL ON FUNCTION privacy._note(text, text[], bigint, text) FROM PUBLIC;

@@ -1,8 +1,8 @@
 -- requires: privacy/_country.sql
--- Returns a regular expression that finds an identity inside a text: a number by the digits of its significant
--- part, with or without country code, trunk zero, and spaces, dots, dashes or brackets between them; an IMEI by
--- its first 14 digits, since the check digit is often left out. Longer runs of digits are other numbers. It is
--- one that Python's re reads the same.
+-- Returns a regular expression that finds an identity inside a text: a number by the digits of its
+-- significant part, with or without country code, trunk zero, and spaces, dots, dashes or brackets between
+-- them; an IMEI by its first 14 digits, since the check digit is often left out. Longer runs of digits are
+-- other numbers. It is one that Python's re reads the same.
 CREATE OR REPLACE FUNCTION privacy._pattern(p_identity text)
 RETURNS text
 LANGUAGE sql IMMUTABLE

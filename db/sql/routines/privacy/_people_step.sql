@@ -1,8 +1,8 @@
 -- requires: privacy/_held.sql, privacy/_forget.sql
--- The first step of an erasure: asks again for a legal hold, then removes the links to the person. Waits for the
--- refines and the rekey under way, so that what they brought is seen by the steps after it, and those that begin
--- later know nothing of the customer. Returns the counts, the plan with surrogates that a load made since, and since
--- when batches have to be searched again at the end.
+-- The first step of an erasure: asks again for a legal hold, then removes the links to the person. Waits for
+-- the refines and the rekey under way, so that what they brought is seen by the steps after it, and those
+-- that begin later know nothing of the customer. Returns the counts, the plan with surrogates that a load
+-- made since, and since when batches have to be searched again at the end.
 CREATE OR REPLACE FUNCTION privacy._people_step(
     p_plan jsonb, OUT o_counts jsonb, OUT o_plan jsonb, OUT o_scrubbed_from timestamptz
 )
@@ -34,5 +34,6 @@ BEGIN
     o_scrubbed_from := clock_timestamp();
 END
 $$;
-COMMENT ON FUNCTION privacy._people_step(jsonb) IS 'The first step of an erasure: removes the links to the person';
+COMMENT ON FUNCTION privacy._people_step(jsonb) IS
+'The first step of an erasure: removes the links to the person';
 REVOKE ALL ON FUNCTION privacy._people_step(jsonb) FROM PUBLIC;

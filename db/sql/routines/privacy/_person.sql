@@ -1,13 +1,14 @@
--- requires: vault/find.sql, vault/_clear.sql, privacy/_forms.sql, privacy/_pattern.sql, privacy/_bytes_text.sql
--- Returns what belongs to one person, or raises TS037 if nothing does: a number leads to the customer that has it,
--- or had it last; a customer to all numbers it ever had; a number to the SIM that Bronze saw it with, unless that
--- SIM was seen with another number, too. A number that other customers had as well belongs to the person for the
--- times alone that it led to them.
+-- requires: vault/find.sql, vault/_clear.sql, privacy/_forms.sql, privacy/_pattern.sql
+-- requires: privacy/_bytes_text.sql
+-- Returns what belongs to one person, or raises TS037 if nothing does: a number leads to the customer that
+-- has it, or had it last; a customer to all numbers it ever had; a number to the SIM that Bronze saw it
+-- with, unless that SIM was seen with another number, too. A number that other customers had as well belongs
+-- to the person for the times alone that it led to them.
 --
--- customers: ids in the CRM; keys: of their versions; own: surrogates of theirs alone; certain: of these, those
--- that an international form names; shared: surrogates with the times; vault: surrogates that the vault forgets;
--- forms: values that name the person; targets: patterns to look for in texts, with the times in which they mean
--- the person; customer_pattern: for texts about customers.
+-- customers: ids in the CRM; keys: of their versions; own: surrogates of theirs alone; certain: of these,
+-- those that an international form names; shared: surrogates with the times; vault: surrogates that the
+-- vault forgets; forms: values that name the person; targets: patterns to look for in texts, with the times
+-- in which they mean the person; customer_pattern: for texts about customers.
 CREATE OR REPLACE FUNCTION privacy._person(p_subject text)
 RETURNS jsonb
 LANGUAGE plpgsql

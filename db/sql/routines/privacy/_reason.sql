@@ -1,5 +1,5 @@
--- Returns a reason without space around it; refuses one that is too short, or that names the person it is about:
--- the access log keeps it for years and forgets nothing.
+-- Returns a reason without space around it; refuses one that is too short, or that names the person it is
+-- about: the access log keeps it for years and forgets nothing.
 CREATE OR REPLACE FUNCTION privacy._reason(p_reason text, p_plan jsonb)
 RETURNS text
 LANGUAGE plpgsql

@@ -34,5 +34,6 @@ BEGIN
     RETURN v_counts;
 END
 $$;
-COMMENT ON FUNCTION privacy._scrub_batches(jsonb, text, bigint[]) IS 'Takes a person out of what batches brought';
+COMMENT ON FUNCTION privacy._scrub_batches(jsonb, text, bigint[]) IS
+'Takes a person out of what batches brought';
 REVOKE ALL ON FUNCTION privacy._scrub_batches(jsonb, text, bigint[]) FROM PUBLIC;

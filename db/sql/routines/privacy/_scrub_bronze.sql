@@ -1,7 +1,7 @@
 -- requires: privacy/_targets.sql, privacy/_texts.sql
--- Takes a person out of the raw records of some batches: values that name the person become 'erased'; of records
--- of the person's own also SIM, device and unchecked fields go. Every record stays, so the counts of its batch do.
--- Returns the records changed, by table.
+-- Takes a person out of the raw records of some batches: values that name the person become 'erased'; of
+-- records of the person's own also SIM, device and unchecked fields go. Every record stays, so the counts of
+-- its batch do. Returns the records changed, by table.
 CREATE OR REPLACE FUNCTION privacy._scrub_bronze(p_plan jsonb, p_batches bigint[])
 RETURNS jsonb
 LANGUAGE plpgsql

@@ -1,6 +1,6 @@
 -- requires: privacy/_targets.sql, privacy/_bytes_text.sql
--- Takes a person out of the messages that could not be decoded, of some batches or of a range of ids. Nobody knows
--- whose they are, nor of when: their bytes become a marker, and where they stood in the log stays.
+-- Takes a person out of the messages that could not be decoded, of some batches or of a range of ids. Nobody
+-- knows whose they are, nor of when: their bytes become a marker, and where they stood in the log stays.
 CREATE OR REPLACE FUNCTION privacy._scrub_dead_letters(
     p_plan jsonb, p_batches bigint[], p_from bigint, p_to bigint
 )

@@ -1,7 +1,7 @@
 -- requires: privacy/_targets.sql, privacy/_texts.sql
--- Takes a person out of refused records, of some batches or of a range of ids. A record of the person's own, and a
--- text that could not be read, of which nobody knows whose it is, become a marker: the row stays for the counts,
--- says so, and cannot be replayed. A record of somebody else loses only the number and can.
+-- Takes a person out of refused records, of some batches or of a range of ids. A record of the person's own,
+-- and a text that could not be read, of which nobody knows whose it is, become a marker: the row stays for
+-- the counts, says so, and cannot be replayed. A record of somebody else loses only the number and can.
 CREATE OR REPLACE FUNCTION privacy._scrub_quarantine(
     p_plan jsonb, p_batches bigint[], p_from bigint, p_to bigint
 )

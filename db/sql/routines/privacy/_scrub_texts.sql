@@ -1,5 +1,6 @@
 -- requires: privacy/_targets.sql
--- Takes a person's numbers out of the texts that people and file systems write: alerts, notes, names of files.
+-- Takes a person's numbers out of the texts that people and file systems write: alerts, notes, names of
+-- files.
 CREATE OR REPLACE FUNCTION privacy._scrub_texts(p_plan jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql

@@ -1,6 +1,6 @@
 -- requires: privacy/_searched_tables.sql, privacy/_targets.sql, privacy/_ids.sql, privacy/_texts.sql
--- Searches one table for a person and returns how many rows name them: all of it but what the given batches brought,
--- or that alone. A number that others had as well is looked for where a row has a time.
+-- Searches one table for a person and returns how many rows name them: all of it but what the given batches
+-- brought, or that alone. A number that others had as well is looked for where a row has a time.
 CREATE OR REPLACE FUNCTION privacy._search(p_plan jsonb, p_table text, p_batches bigint[], p_is_only boolean)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -41,5 +41,6 @@ BEGIN
     RETURN v_found;
 END
 $$;
-COMMENT ON FUNCTION privacy._search(jsonb, text, bigint[], boolean) IS 'How many rows of a table name a person';
+COMMENT ON FUNCTION privacy._search(jsonb, text, bigint[], boolean) IS
+'How many rows of a table name a person';
 REVOKE ALL ON FUNCTION privacy._search(jsonb, text, bigint[], boolean) FROM PUBLIC;

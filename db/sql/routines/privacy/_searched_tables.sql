@@ -1,6 +1,6 @@
--- Returns every table of ours that has a text, and the expression that joins its texts. The access log is not among
--- them: nothing of it may be changed, it holds surrogates and reasons, and a reason that names its person is
--- refused.
+-- Returns every table of ours that has a text, and the expression that joins its texts. The access log is
+-- not among them: nothing of it may be changed, it holds surrogates and reasons, and a reason that names its
+-- person is refused.
 CREATE OR REPLACE FUNCTION privacy._searched_tables()
 RETURNS TABLE (name text, texts text, has_batch boolean)
 LANGUAGE sql STABLE

@@ -1,8 +1,9 @@
 -- requires: privacy/_forget.sql, privacy/_scrub_batches.sql, privacy/_search.sql, privacy/_linked.sql
 -- requires: privacy/_summed.sql, privacy/_note.sql
--- Ends an erasure while no batch is open and none can be opened: takes the person out of what came meanwhile, searches
--- that, and writes the proof. Returns false where a load has brought the customer back: then facts may point to it
--- again, and the erasure begins anew. The caller commits at once, which frees the loads that wait.
+-- Ends an erasure while no batch is open and none can be opened: takes the person out of what came
+-- meanwhile, searches that, and writes the proof. Returns false where a load has brought the customer back:
+-- then facts may point to it again, and the erasure begins anew. The caller commits at once, which frees the
+-- loads that wait.
 CREATE OR REPLACE FUNCTION privacy._settle(p_erasure_id bigint, p_plan jsonb)
 RETURNS boolean
 LANGUAGE plpgsql

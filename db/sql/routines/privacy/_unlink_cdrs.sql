@@ -1,8 +1,9 @@
 -- requires: privacy/_targets.sql, privacy/_ids.sql, privacy/_mark_gold.sql
--- Takes a person out of the CDRs of a range of time, of some batches or of all. Facts keep a surrogate that leads to
--- nobody any more; their customer becomes the unknown one, unchecked fields go, and on a number that others had as
--- well they get a surrogate of their own. By the policy delete the facts of the served person go. What names
--- nobody is not written, and nothing is written where nothing is found: a compressed chunk would be unpacked.
+-- Takes a person out of the CDRs of a range of time, of some batches or of all. Facts keep a surrogate that
+-- leads to nobody any more; their customer becomes the unknown one, unchecked fields go, and on a number
+-- that others had as well they get a surrogate of their own. By the policy delete the facts of the served
+-- person go. What names nobody is not written, and nothing is written where nothing is found: a compressed
+-- chunk would be unpacked.
 CREATE OR REPLACE FUNCTION privacy._unlink_cdrs(
     p_plan jsonb, p_policy text, p_from timestamptz, p_to timestamptz, p_batches bigint[]
 )

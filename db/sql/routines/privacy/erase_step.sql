@@ -1,11 +1,13 @@
--- requires: privacy/_opened_plan.sql, privacy/_sealed_plan.sql, privacy/_people_step.sql, privacy/_scrub_texts.sql
+-- requires: privacy/_opened_plan.sql, privacy/_sealed_plan.sql, privacy/_people_step.sql
+-- requires: privacy/_scrub_texts.sql
 -- requires: privacy/_scrub_bronze.sql, privacy/_scrub_quarantine.sql, privacy/_scrub_dead_letters.sql
--- requires: privacy/_unlink_cdrs.sql, privacy/_unlink_events.sql, privacy/_scrub_batches.sql, privacy/_search.sql
+-- requires: privacy/_unlink_cdrs.sql, privacy/_unlink_events.sql, privacy/_scrub_batches.sql
+-- requires: privacy/_search.sql
 -- requires: privacy/_again_step.sql, privacy/_settle.sql, privacy/_summed.sql
--- Does the next slice of an erasure in the caller's transaction, and says which step it was, how many rows it
--- changed and whether all is done. The caller commits and calls again; after a crash the next call goes on. The step
--- cache is the caller's own: it empties the cache, then says how many answers
--- there were. Needs the vault key in the session.
+-- Does the next slice of an erasure in the caller's transaction, and says which step it was, how many rows
+-- it changed and whether all is done. The caller commits and calls again; after a crash the next call goes
+-- on. The step cache is the caller's own: it empties the cache, then says how many answers there were. Needs
+-- the vault key in the session.
 CREATE OR REPLACE FUNCTION privacy.erase_step(
     p_erasure_id bigint, p_cache bigint DEFAULT NULL, OUT o_step text, OUT o_rows bigint, OUT o_done boolean
 )

@@ -1,7 +1,7 @@
 -- requires: privacy/_person.sql, privacy/_surrogates.sql
--- Returns what belongs to a person, see privacy._person(), for a committed row of the access log, not older than a
--- minute and of the same login, about the same person. A transaction that has written nothing sees committed rows
--- only, so the row cannot be rolled back any more.
+-- Returns what belongs to a person, see privacy._person(), for a committed row of the access log, not older
+-- than a minute and of the same login, about the same person. A transaction that has written nothing sees
+-- committed rows only, so the row cannot be rolled back any more.
 CREATE OR REPLACE FUNCTION privacy.exported_person(p_access_id bigint, p_subject text)
 RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER

@@ -1,7 +1,7 @@
 -- requires: privacy/_person.sql, privacy/_held.sql, privacy/_reason.sql, privacy/_sealed_plan.sql
 -- requires: privacy/_note.sql, privacy/_surrogates.sql, vault/_pads.sql
--- Begins to erase a person and returns the number of the request, or that of the same request if it is under way;
--- privacy.erase_step() does the work. Refuses what a legal hold is on.
+-- Begins to erase a person and returns the number of the request, or that of the same request if it is under
+-- way; privacy.erase_step() does the work. Refuses what a legal hold is on.
 CREATE OR REPLACE FUNCTION privacy.request_erasure(p_subject text, p_reason text, p_policy text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER

@@ -1,6 +1,6 @@
 -- requires: vault/_pads.sql
--- Returns the identities behind surrogates, as far as the vault has them. No caller but the routines of privacy,
--- which write the access log first or erase.
+-- Returns the identities behind surrogates, as far as the vault has them. No caller but the routines of
+-- privacy, which write the access log first or erase.
 CREATE OR REPLACE FUNCTION vault._clear(p_subscribers bigint[])
 RETURNS TABLE (subscriber_id bigint, identity text)
 LANGUAGE plpgsql

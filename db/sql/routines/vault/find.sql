@@ -1,6 +1,6 @@
 -- requires: vault/_pads.sql
--- Returns the surrogates of those of the identities that the vault knows. The one place that looks people up by
--- their token without giving them a surrogate.
+-- Returns the surrogates of those of the identities that the vault knows. The one place that looks people up
+-- by their token without giving them a surrogate.
 CREATE OR REPLACE FUNCTION vault.find(p_identities text[])
 RETURNS TABLE (identity text, subscriber_id bigint)
 LANGUAGE plpgsql
