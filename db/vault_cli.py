@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import psycopg
 import typer
-from psycopg import errors
 from rich.table import Table
 
 from telestream.console import console
 from telestream.db import migrate, rotation
-from telestream.db.connection import Connection, connect, database_url, translated
+from telestream.db.connection import connect, translated
+from telestream.db.officer import act_as_officer
 from telestream.db.vault import lend_key_in_force, vault_key
-from telestream.errors import TerminalError, UsageError
+from telestream.errors import UsageError
 from telestream.settings import settings
 
 vault_app = typer.Typer(help="The vault: who is behind a surrogate, and its keys.", no_args_is_help=True)
@@ -33,7 +32,7 @@ def vault_reveal(
     vault_key()  # a missing file is said before anything else
     with translated(), connect(autocommit=True) as connection:
         migrate.require_head(connection)
-        _act_as_officer(connection)
+        act_as_officer(connection)
         lend_key_in_force(connection)
         row = connection.execute("CALL vault.reveal(%s, %s, NULL)", (subscriber, reason)).fetchone()
         console.print(row[0] if row else "", highlight=False, markup=False)
@@ -99,15 +98,3 @@ def vault_rotate(
                     status.update(f"{step.what}, {step.left:,} left")
                 else:
                     console.print(step.what, highlight=False)
-
-
-def _act_as_officer(connection: Connection) -> None:
-    try:
-        connection.execute("SET ROLE telestream_privacy")
-    except errors.InsufficientPrivilege as exc:
-        user = psycopg.conninfo.conninfo_to_dict(database_url()).get("user")
-        raise TerminalError(
-            "only the privacy officer may see who a person is",
-            detail=f"The login {user} does not hold telestream_privacy.",
-            hint="Ask for a login of `telestream db user add NAME --role privacy`.",
-        ) from exc

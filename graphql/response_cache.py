@@ -14,6 +14,7 @@ import redis.asyncio
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from telestream import channels
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import Problem
 from telestream.graphql.reading import Database
@@ -76,7 +77,7 @@ class ResponseCache:
             return
         self._versions = {str(tag): str(version) for tag, version in rows}
         tags = sorted(self._versions)
-        counters = await self._redis.run(lambda client: client.mget([_counter(tag) for tag in tags]))
+        counters = await self._redis.run(lambda client: client.mget([channels.answers_dropped(tag) for tag in tags]))
         if counters is not None:
             self._dropped = {tag: int(count or 0) for tag, count in zip(tags, counters, strict=True)}
 
@@ -84,7 +85,7 @@ class ResponseCache:
         """Make answers with these tags unreachable; others processes follow within a second. False: Redis is away."""
         done = True
         for tag in tags:
-            count = await self._redis.run(lambda client, tag=tag: client.incr(_counter(tag)))  # type: ignore[misc]
+            count = await self._redis.run(lambda client, tag=tag: client.incr(channels.answers_dropped(tag)))  # type: ignore[misc]
             done = done and count is not None
             self._dropped[tag] = int(count) if count is not None else self._dropped.get(tag, 0) + 1
         return done
@@ -105,7 +106,7 @@ class ResponseCache:
             *(f"{tag}={self._versions[tag]}/{self._dropped.get(tag, 0)}" for tag in sorted(tags)),
         ]
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        return f"telestream:api:answer:{digest}"
+        return f"{channels.ANSWERS}{digest}"
 
     async def get(self, key: str, seconds: int, compute: Callable[[], Awaitable[Entry]]) -> Entry:
         """Return the answer under a key; of those who ask at the same time one looks for it and computes it."""
@@ -166,7 +167,3 @@ async def _keep(client: redis.asyncio.Redis, key: str, value: bytes | None, seco
 def _entry(value: bytes) -> Entry:
     head, _, body = value.partition(b"\n")
     return Entry(body, orjson.loads(head))
-
-
-def _counter(tag: str) -> str:
-    return f"telestream:api:dropped:{tag}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ Lines = npt.NDArray[np.int64]
 # One thread needs the least CPU per row, and the other core belongs to the database.
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "128MB"}
 _SHOWN_CHARACTERS = 40
+# Reasons are read by people who do not read records: the raw text has these values, and any number that stands where
+# another field should.
+_UNQUOTED = frozenset({"caller", "called", "imsi", "imei", "extras", "cause"})
+_LIKE_A_NUMBER = re.compile("[0-9]{7,}")
 _SPACES = " \t"
 _AMOUNT = pa.decimal128(18, 6)
 _MILLION = pa.scalar(1_000_000, pa.decimal128(7, 0))
@@ -234,9 +239,8 @@ class Mapper:
         bad = wrong.is_valid()
         refused = []
         for line, shown in zip(lines[np.asarray(bad)].tolist(), wrong.filter(bad).to_pylist(), strict=True):
-            if len(shown) > _SHOWN_CHARACTERS:
-                shown = shown[:_SHOWN_CHARACTERS] + "…"
-            reason = f"cannot read {shown!r} as {wanted}" if shown else "the expression fails for this record"
+            quoted = "a value" if field.name in _UNQUOTED else repr(_shortened(shown))
+            reason = f"cannot read {quoted} as {wanted}" if shown else "the expression fails for this record"
             refused.append(Refused(line, "unparsable_value", f"{field.name}: {reason}", field.name))
         return refused
 
@@ -245,6 +249,12 @@ class Mapper:
             f"profile {self._profile.name}: {field}: {what}",
             detail=f"The columns are {', '.join(self._schema.names)}."[:600],
         )
+
+
+def _shortened(text: str) -> str:
+    """Return a text as a reason may quote it."""
+    text = _LIKE_A_NUMBER.sub("…", text)
+    return f"{text[:_SHOWN_CHARACTERS]}…" if len(text) > _SHOWN_CHARACTERS else text
 
 
 def mapper_for(profile: Profile, schema: pa.Schema) -> Mapper:

@@ -35,7 +35,14 @@ if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
 # `tests` is on pytest's pythonpath, so its modules are found by their plain names.
-pytest_plugins = ["fix_db", "fix_s3", "community.fix_community", "graphql_api.fix_api", "graphql_api.fix_browser"]
+pytest_plugins = [
+    "fix_db",
+    "fix_people",
+    "fix_s3",
+    "community.fix_community",
+    "graphql_api.fix_api",
+    "graphql_api.fix_browser",
+]
 
 
 @contextmanager

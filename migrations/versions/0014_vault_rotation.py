@@ -8,7 +8,7 @@ surrogates, so tokens and identities under the next key wait beside the old ones
 from telestream.db.revision import run_sql
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 
 
 def upgrade() -> None:

@@ -13,6 +13,15 @@ HOT = "telestream:hot"
 # A hash with the newest 5-minute window of the whole network; what its fields are says consumers/hot.py.
 HOT_NETWORK = "telestream:hot:network"
 
+# What cached answers of the API begin with, and what they are made of, as api.gold_version() names it.
+ANSWERS = "telestream:api:answer:"
+ANSWER_TAGS = ("anomaly", "network", "network_map", "quality", "traffic")
+
+
+def answers_dropped(tag: str) -> str:
+    """Return the key of the counter that makes answers with a tag unreachable when it grows."""
+    return f"telestream:api:dropped:{tag}"
+
 
 def hot_cell(cell_id: str, technology: str) -> str:
     """Return the key of the hash with the newest window of a cell and technology."""

@@ -49,6 +49,7 @@ def _register() -> None:
     from telestream.demo import register as register_demo
     from telestream.graphql.api_cli import register as register_api
     from telestream.loaders.cli import register as register_loaders
+    from telestream.privacy_cli import register as register_privacy
     from telestream.stack.cli import register as register_stack
 
     register_stack(app)
@@ -56,6 +57,7 @@ def _register() -> None:
     register_vault(app)
     register_audit(app)
     register_catalog(app)
+    register_privacy(app)
     register_loaders(app)
     register_topics(app)
     register_produce(app)

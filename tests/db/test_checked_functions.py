@@ -19,6 +19,7 @@ SQL_FROM_ROWS = {
     "gold.check_rollups(timestamp with time zone,timestamp with time zone)",
     "gold.top_customers(text,timestamp with time zone,timestamp with time zone,integer)",
     "ops.day_checksum(text,date)",
+    "privacy._search(jsonb,text,bigint[],boolean)",
     "privacy.apply_masking()",
     "quality._apply_rules(bigint)",
     "quality._rule_guard()",

@@ -74,6 +74,7 @@ READ = {
     "ops.archive_day": EVERYONE,
     "ops.legal_hold": {"privacy"},
     "ops.storage_policy": EVERYONE,
+    "privacy.erasure": set[str](),
 }
 CALL = {
     "SELECT ops.open_batch('cdr')": {"loader", "consumer"},
@@ -160,6 +161,16 @@ CALL = {
     "SELECT * FROM privacy.apply_masking()": set[str](),
     "UPDATE privacy.masking_rule SET mask = 'keep'": set[str](),
     "UPDATE ops.pii_class SET pii_class = 'none'": set[str](),
+    "SELECT erasure_id, reason, policy, state, proof FROM privacy.erasure": {"privacy"},
+    "SELECT plan_encrypted FROM privacy.erasure": set[str](),
+    "SELECT subject_token FROM privacy.erasure": set[str](),
+    "UPDATE privacy.erasure SET proof = '{}'": set[str](),
+    "DELETE FROM privacy.erasure": set[str](),
+    "SELECT * FROM vault.find(ARRAY['+44'])": set[str](),
+    "SELECT * FROM vault._clear(ARRAY[1])": set[str](),
+    "SELECT privacy._person('+447900000001')": set[str](),
+    "SELECT privacy._search('{}', 'bronze.cdr', '{}', false)": set[str](),
+    "SELECT privacy._unlink_cdrs('{}', 'delete', now(), now(), NULL)": set[str](),
 }
 
 

@@ -119,12 +119,18 @@ def test_times(tmp_path: Path, text: str, time: datetime | None) -> None:
         "294277-01-01T00:00:00Z",
         "9999-12-31T12:00:00Z",
         "infinity",
-        "1772355771",
         "01/03/2026 09:14",
     ],
 )
 def test_what_is_no_time(tmp_path: Path, text: str) -> None:
     expected = f"started_at: cannot read {text!r} as a time (ISO 8601, years 1900 to 9999)"
+    assert reason(tmp_path, "started_at", "note", text) == expected
+
+
+@pytest.mark.parametrize(("text", "shown"), [("447911123456", "…"), ("+447911123456", "+…"), ("1772355771", "…")])
+def test_a_number_in_the_wrong_place_is_not_quoted(tmp_path: Path, text: str, shown: str) -> None:
+    """Reasons are read by people who may not see numbers; the raw text has it."""
+    expected = f"started_at: cannot read {shown!r} as a time (ISO 8601, years 1900 to 9999)"
     assert reason(tmp_path, "started_at", "note", text) == expected
 
 

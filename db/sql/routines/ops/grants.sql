@@ -49,7 +49,7 @@ ops.pii_class TO telestream_privacy;
 GRANT SELECT ON bronze.cdr, bronze.network_event, bronze.customer, silver.fact_cdr, silver.fact_network_event,
 silver.customer_change, silver.dim_customer, silver.customer_rekey, gold.cdr, gold.customer,
 gold.customer_history, gold.fact_customer_usage_daily, quality.quarantine, ops.dead_letter, vault.subscriber,
-vault.rotated TO telestream_audited;
+vault.rotated, privacy.erasure TO telestream_audited;
 -- What is final, what is archived and how long what is kept; who is under a legal hold is not for everyone.
 GRANT SELECT ON ops.horizon, ops.retention_rule, ops.archive_day, ops.archive_column
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
@@ -58,3 +58,8 @@ GRANT UPDATE (until) ON ops.legal_hold TO telestream_privacy;
 -- How what is stored: telestream storage show.
 GRANT SELECT ON ops.storage_policy
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
+-- Not what a running erasure is about.
+GRANT SELECT (
+    erasure_id, requested_at, requested_by, reason, policy, state, step, rounds, counts, finished_at, proof,
+    proof_sha256
+) ON privacy.erasure TO telestream_privacy;

@@ -1,6 +1,8 @@
--- Reserves a batch id and makes sure that its Bronze partition exists, in a short transaction of its
--- own, so that the batch's transaction only writes rows. pg_partman makes partitions ahead; this is
--- for the day its maintenance did not run.
+-- requires: ops/_batch_is_open.sql
+-- Reserves a batch id and makes sure that its Bronze partition exists, in a short transaction of its own, so
+-- that the batch's transaction only writes rows. pg_partman makes partitions ahead; this is for the day its
+-- maintenance did not run. From here until the batch is closed, or the session ends, the session may hold
+-- records that no table has: an erasure waits for it, see privacy._settle().
 CREATE OR REPLACE FUNCTION ops.open_batch(p_dataset text)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -17,6 +19,9 @@ BEGIN
     WHERE c.parent_table = v_parent;
     IF v_interval IS NULL THEN
         RAISE EXCEPTION 'there is no dataset %', p_dataset USING ERRCODE = 'TS008';
+    END IF;
+    IF NOT ops._batch_is_open() THEN
+        PERFORM pg_advisory_lock_shared(7301013);
     END IF;
     v_first := v_batch_id / v_interval * v_interval;
     IF to_regclass(format('bronze.%I', p_dataset || '_p' || v_first)) IS NULL THEN

@@ -1,3 +1,4 @@
+-- requires: ops/_batch_is_open.sql
 -- Asserts that nothing of a batch was lost, rows_in = loaded + duplicate + quarantined, and closes it.
 CREATE OR REPLACE FUNCTION quality._close_batch(
     p_batch_id bigint, p_staged bigint, p_refused bigint, p_loaded bigint, p_late bigint,
@@ -42,6 +43,12 @@ BEGIN
         max_event_at = p_max_event_at,
         finished_at = clock_timestamp()
     WHERE b.batch_id = p_batch_id;
+    -- What it brought is seen once it commits, and no sooner may an erasure end: the lock of the refine stands for
+    -- it until then. A replay may open another batch in the same transaction, and closes the last one itself.
+    IF ops._batch_is_open()
+        AND (SELECT b.source_kind FROM ops.batch AS b WHERE b.batch_id = p_batch_id) <> 'replay' THEN
+        PERFORM pg_advisory_unlock_shared(7301013);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION quality._close_batch(

@@ -44,6 +44,9 @@ BEGIN
         EXECUTE format('CALL silver.%I($1)', 'refine_' || v_group.dataset) USING v_batch_id;
         v_batches := v_batches || v_batch_id;
     END LOOP;
+    IF ops._batch_is_open() THEN
+        PERFORM pg_advisory_unlock_shared(7301013);
+    END IF;
     IF v_batches = '{}' THEN
         RAISE EXCEPTION 'there is nothing to replay'
             USING ERRCODE = 'TS005',

@@ -28,6 +28,12 @@ BEGIN
             HINT = 'Give the key of the rotation under way, or end that with `telestream vault rotate --abort`; a '
                 'new rotation needs a new key.';
     END IF;
+    -- What it still has to erase is encrypted with the key it was begun with.
+    IF EXISTS (SELECT FROM privacy.erasure AS e WHERE e.state = 'running') THEN
+        RAISE EXCEPTION 'a person is being erased'
+            USING ERRCODE = 'TS039', DETAIL = 'The erasure needs the current key to its end.',
+            HINT = 'Finish it first: `telestream privacy erase --resume`.';
+    END IF;
     INSERT INTO vault.key (key_id, state, fingerprint, walk_until)
     VALUES (
         (SELECT max(k.key_id) + 1 FROM vault.key AS k), 'coming', v_fingerprint,
