@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -67,9 +68,13 @@ def _remove_stack(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[StackState]:
     """The embedded stack of this test session, destroyed at its end."""
+    _STACKS.mkdir(parents=True, exist_ok=True)
+    held = os.open(_STACKS, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)  # several sessions may begin at once
     for folder in _STACKS.glob("*"):
         if not Path("/proc", folder.name).exists():  # of a session that was killed
             _remove_stack(folder)
+    os.close(held)
     yield lifecycle.up()
     _remove_stack(_STACKS / str(os.getpid()))
 
