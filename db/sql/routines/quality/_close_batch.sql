@@ -1,4 +1,6 @@
--- Asserts that nothing of a batch was lost, rows_in = loaded + duplicate + quarantined, and closes it.
+-- requires: ops/_note_batch.sql
+-- Asserts that nothing of a batch was lost, rows_in = loaded + duplicate + quarantined, closes it and notes its
+-- lineage.
 CREATE OR REPLACE FUNCTION quality._close_batch(
     p_batch_id bigint, p_staged bigint, p_refused bigint, p_loaded bigint, p_late bigint,
     p_min_event_at timestamptz, p_max_event_at timestamptz
@@ -42,6 +44,7 @@ BEGIN
         max_event_at = p_max_event_at,
         finished_at = clock_timestamp()
     WHERE b.batch_id = p_batch_id;
+    PERFORM ops._note_batch(p_batch_id, p_staged);
 END
 $$;
 COMMENT ON FUNCTION quality._close_batch(
