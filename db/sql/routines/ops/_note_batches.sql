@@ -1,4 +1,4 @@
--- requires: ops/_lineage_written.sql, ops/_lineage_read.sql, ops/_lineage_base.sql, ops/_record_done.sql
+-- requires: ops/_lineage_table.sql, ops/_lineage_written.sql, ops/_lineage_read.sql, ops/_lineage_base.sql, ops/_record_done.sql
 -- requires: ops/_gold_over.sql
 -- Keeps the events of batches that are closed, of one segment, page or replay, or of the batches of a stream's
 -- window: one run that brought them to Bronze and one that refined them. p_staged counts their rows in Bronze.
@@ -55,7 +55,7 @@ BEGIN
     END IF;
     PERFORM ops._record_done(
         v_event || jsonb_build_object('outputs', jsonb_build_array(
-            ops._lineage_written('bronze.' || v_batch.dataset, p_staged)
+            ops._lineage_written(ops._lineage_table('bronze.' || v_batch.dataset), p_staged)
         )),
         v_batch.started_at, v_batch.finished_at
     );
@@ -63,7 +63,7 @@ BEGIN
     -- Rules of every severity: a warning is counted, and the record is loaded.
     SELECT jsonb_agg(
         jsonb_build_object(
-            'assertion', r.rule, 'name', r.message, 'success', coalesce(v.violations, 0) = 0,
+            'assertion', r.rule, 'description', r.message, 'success', coalesce(v.violations, 0) = 0,
             'severity', CASE r.severity WHEN 'warning' THEN 'warn' ELSE r.severity END,
             'expected', '0', 'actual', coalesce(v.violations, 0)::text
         ) ORDER BY r.rule
@@ -100,7 +100,7 @@ BEGIN
     ) || jsonb_build_object(
         'inputs', jsonb_build_array(ops._lineage_table('bronze.' || v_batch.dataset) || v_read),
         'outputs', (
-            SELECT jsonb_agg(ops._lineage_written(t.relation, t.row_count) ORDER BY t.position)
+            SELECT jsonb_agg(ops._lineage_written(ops._lineage_table(t.relation), t.row_count) ORDER BY t.position)
             FROM (
                 SELECT 1, 'silver.fact_' || v_batch.dataset, v_batch.rows_loaded
                 WHERE v_batch.dataset <> 'customer'

@@ -46,7 +46,7 @@ BEGIN
                 ) || jsonb_build_object(
                     'inputs', jsonb_build_array(ops._lineage_table(d.source)),
                     'outputs', jsonb_build_array(ops._lineage_written(
-                        format('rollup.%s_v%s', d.rollup_name, d.version), v_window.row_count
+                        ops._lineage_table(format('rollup.%s_v%s', d.rollup_name, d.version)), v_window.row_count
                     )) || coalesce(
                         (SELECT jsonb_agg(ops._lineage_table(g.name)) FROM ops._gold_over(d.rollup_name) AS g (name)),
                         '[]'
