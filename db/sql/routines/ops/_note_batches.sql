@@ -29,6 +29,10 @@ BEGIN
     INTO v_batch
     FROM ops.batch AS b
     WHERE b.batch_id = ANY (p_batches);
+    -- Batches that their owner has deleted meanwhile: there is nothing to tell of.
+    IF v_batch.dataset IS NULL THEN
+        RETURN;
+    END IF;
     v_stage := CASE v_batch.source_kind
         WHEN 'file' THEN format('load.%s.segment', v_batch.dataset)
         WHEN 'api' THEN format('sync.%s.page', v_batch.dataset)
