@@ -26,7 +26,7 @@ SELECT
     d.rollup_name, d.grain::text, b.first_bucket, b.last_bucket,
     ARRAY(
         SELECT e.target FROM ops.lineage_edge AS e
-        WHERE e.source = format('rollup.%%s_v%%s', d.rollup_name, d.version) AND e.job IS NULL ORDER BY 1
+        WHERE e.source = format('rollup.%%s_v%%s', d.rollup_name, d.version) AND e.target LIKE 'gold.%%' ORDER BY 1
     ) AS views,
     (
         SELECT count(DISTINCT p.bucket) FROM rollup.pending AS p

@@ -71,6 +71,11 @@ READ = {
     "ops.retention_rule": EVERYONE,
     "ops.archive_day": EVERYONE,
     "ops.legal_hold": {"privacy"},
+    "ops.lineage_edge": EVERYONE,
+    "ops.lineage_event": EVERYONE - {"analyst"},
+    "ops.lineage_run": EVERYONE - {"analyst"},
+    "ops.lineage_mark": EVERYONE - {"analyst"},
+    "ops.lineage_outbox": EVERYONE - {"analyst"},
 }
 CALL = {
     "SELECT ops.open_batch('cdr')": {"loader", "consumer"},
@@ -138,6 +143,15 @@ CALL = {
     "SELECT * FROM privacy.apply_masking()": set[str](),
     "UPDATE privacy.masking_rule SET mask = 'keep'": set[str](),
     "UPDATE ops.pii_class SET pii_class = 'none'": set[str](),
+    "SELECT ops.close_lineage()": {"loader", "consumer", "engineer"},
+    "SELECT ops.queue_lineage(false)": {"consumer"},
+    "SELECT ops.begin_load(1)": {"loader"},
+    "SELECT ops.end_load(1, 'COMPLETE', NULL)": {"loader"},
+    "SELECT ops.end_run('x', 'COMPLETE', NULL, NULL, NULL)": {"loader"},
+    "SELECT ops.maintain_lineage()": set[str](),
+    "INSERT INTO ops.lineage_event (job) VALUES ('x')": set[str](),
+    "DELETE FROM ops.lineage_event": set[str](),
+    "DELETE FROM ops.lineage_outbox": {"consumer"},
 }
 
 

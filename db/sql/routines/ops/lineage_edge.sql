@@ -42,6 +42,13 @@ SELECT
 FROM made AS m
 WHERE m.rollup_name = 'customer_total_1d'
 UNION ALL
+SELECT
+    m.store AS source,
+    'analytics.anomaly' AS target,
+    NULL::text AS job
+FROM made AS m
+WHERE m.rollup_name = 'network_5m'
+UNION ALL
 SELECT DISTINCT
     coalesce(m.store, s.relnamespace::regnamespace || '.' || s.relname) AS source,
     v.relnamespace::regnamespace || '.' || v.relname AS target,
@@ -59,6 +66,6 @@ COMMENT ON VIEW ops.lineage_edge IS 'What is made of what, from how it is define
 COMMENT ON COLUMN ops.lineage_edge.source IS 'Table or view that is read';
 COMMENT ON COLUMN ops.lineage_edge.target IS 'Table or view made of it';
 COMMENT ON COLUMN ops.lineage_edge.job IS
-'Job of the lineage events that writes it; null: a view, computed when it is read';
+'Job of the lineage events that writes it; null: a view, or work without events';
 GRANT SELECT ON ops.lineage_edge
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
