@@ -141,6 +141,9 @@ def describe_table(
         dataset = table.removeprefix("bronze.")
         jobs = [f"load.{dataset}.segment", f"stream.{dataset}", f"sync.{dataset}.page", f"replay.{dataset}"]
         result["sources"] = _sources(connection, jobs)
+    elif table.startswith("silver.dim_") and not jobs:
+        jobs = [f"load.{table.removeprefix('silver.')}"]
+        result["sources"] = _sources(connection, jobs)
     result["runs"] = _last_runs(connection, jobs, table, 3 if depth == _DEPTH else 1)
     sources = sorted({source for source, target, _ in edges if target == table})
     result["upstream"] = [describe_table(connection, source, edges, depth - 1) for source in sources if depth > 0]

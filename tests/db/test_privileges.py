@@ -146,6 +146,7 @@ CALL = {
     "SELECT ops.close_lineage()": {"loader", "consumer", "engineer"},
     "SELECT ops.queue_lineage(false)": {"consumer"},
     "SELECT ops.begin_load(1)": {"loader"},
+    "SELECT ops.note_dimension('silver.dim_region', '/x', 1, 1, 'test')": {"loader"},
     "SELECT ops.end_load(1, 'COMPLETE', NULL)": {"loader"},
     "SELECT ops.end_run('x', 'COMPLETE', NULL, NULL, NULL)": {"loader"},
     "SELECT ops.maintain_lineage()": set[str](),

@@ -20,7 +20,7 @@ from truth import generated
 from telestream.consumers.kafka_options import broker_name
 from telestream.db import rollups
 from telestream.db.archive import Archiver
-from telestream.db.lineage_runs import problem_of
+from telestream.db.lineage_runs import failing, problem_of
 from telestream.db.retention import exclusive
 from telestream.errors import TelestreamError, TerminalError, TransientError
 from telestream.loaders.crm import sync
@@ -307,6 +307,17 @@ def test_why_a_run_failed_quotes_no_record(connection: psycopg.Connection) -> No
     for error, text in errors:
         assert problem_of(error) == text
     assert len(errors) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(TerminalError("no"), "FAIL"), (psycopg.OperationalError("no"), "FAIL"), (KeyboardInterrupt(), "ABORT")],
+)
+def test_a_run_that_is_broken_off_says_how(connection: psycopg.Connection, error: BaseException, kind: str) -> None:
+    connection.execute("SELECT ops.begin_run('x', 'load.cdr', 'test', '[]', '[]', NULL, NULL, '{}')")
+    with pytest.raises(type(error)), failing(connection, "x"):
+        raise error
+    assert [one["eventType"] for one in events(connection)] == ["START", kind]
 
 
 def test_old_months_go_and_missing_ones_are_made(connection: psycopg.Connection) -> None:

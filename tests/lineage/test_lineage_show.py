@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from command import assert_clear_error, telestream
+from lineage.openlineage_spec import events
 from truth import generated
 
 from telestream.db import rollups
@@ -76,6 +77,14 @@ def test_what_a_table_is_made_of(loaded: Path, connection: Connection) -> None:
         "silver.dim_network_cell",
     } <= set(tree)  # fmt: skip
     assert found["kind"] == "view"
+    assert tree["silver.dim_region"]["runs"] == []
+    regions = loaded.parent / "regions.csv"
+    regions.write_text("region_code,name\nGB-XX1,One\nGB-XX2,Two\n")
+    assert telestream("load", "regions", regions).returncode == 0
+    region = describe(connection, "silver.dim_region")
+    assert [(one["job"], one["rows"]) for one in region["runs"]] == [("load.dim_region", 2)]
+    assert [one["name"] for one in region["sources"]] == [str(regions)]
+    assert len(events(connection, "load.dim_region")) == 2
     [hourly] = tree["rollup.cell_traffic_1h_v1"]["runs"]
     assert (hourly["job"], hourly["outcome"]) == ("refresh.cell_traffic_1h", "COMPLETE")
     assert hourly["rows"] == connection.execute("SELECT count(*)::int FROM rollup.cell_traffic_1h_v1").fetchone()[0]  # type: ignore[index]
