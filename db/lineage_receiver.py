@@ -67,8 +67,12 @@ class Receiver:
             response = self._http.request(
                 "POST", self.url, body=event.encode(), headers=self._headers, preload_content=False
             )
-            text = response.read(_SHOWN).decode("utf-8", "replace")
-            response.release_conn()
+            # No more than comes at once: a body that drips or does not end must not hold the others up.
+            text = response.read1(_SHOWN).decode("utf-8", "replace")
+            if text:
+                response.close()
+            else:
+                response.release_conn()
         except urllib3.exceptions.HTTPError as exc:
             return Answer("later", f"the server does not answer: {type(exc).__name__}")
         if 200 <= response.status < 300:

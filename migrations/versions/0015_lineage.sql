@@ -38,7 +38,8 @@ CREATE TABLE ops.lineage_run (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     event jsonb NOT NULL
 );
-COMMENT ON TABLE ops.lineage_run IS 'Runs that have begun and not ended: loads of files, syncs, days of the archive';
+COMMENT ON TABLE ops.lineage_run IS
+'Runs that have begun and not ended: loads of files, syncs, days of the archive';
 COMMENT ON COLUMN ops.lineage_run.subject IS 'What the run is about, e.g. file:42; one run of it at a time';
 COMMENT ON COLUMN ops.lineage_run.run_id IS 'Run; the batches within it name it as their parent';
 COMMENT ON COLUMN ops.lineage_run.job IS 'Name of the job';
@@ -64,7 +65,8 @@ COMMENT ON COLUMN ops.lineage_mark.kind IS 'batch or refresh';
 COMMENT ON COLUMN ops.lineage_mark.subject IS 'Dataset of the batch, or rollup';
 COMMENT ON COLUMN ops.lineage_mark.source IS 'Dataset that the batch was read from: namespace and name';
 COMMENT ON COLUMN ops.lineage_mark.batch_id IS 'The batch';
-COMMENT ON COLUMN ops.lineage_mark.rows IS 'Rows in Bronze, or rows of the rollup that were written, if known';
+COMMENT ON COLUMN ops.lineage_mark.rows IS
+'Rows in Bronze, or rows of the rollup that were written, if known';
 COMMENT ON COLUMN ops.lineage_mark.lo IS 'First bucket that was refreshed';
 COMMENT ON COLUMN ops.lineage_mark.hi IS 'End of the last bucket that was refreshed';
 COMMENT ON COLUMN ops.lineage_mark.started_at IS 'When the work began';
@@ -117,7 +119,9 @@ FROM (
     ('lineage_run', ARRAY['subject', 'run_id', 'job', 'started_at', 'event']),
     (
         'lineage_mark',
-        ARRAY['mark_id', 'kind', 'subject', 'source', 'batch_id', 'rows', 'lo', 'hi', 'started_at', 'noted_at']
+        ARRAY[
+            'mark_id', 'kind', 'subject', 'source', 'batch_id', 'rows', 'lo', 'hi', 'started_at', 'noted_at'
+        ]
     ),
     (
         'lineage_outbox',

@@ -1,5 +1,5 @@
--- Returns the views of Gold that show a rollup, by what the views are built on. Of another rollup's live tail,
--- which reads this one, it knows nothing: that one has views of its own.
+-- Returns the views of Gold that show a rollup, by what the views are built on. Of another rollup's live
+-- tail, which reads this one, it knows nothing: that one has views of its own.
 CREATE OR REPLACE FUNCTION ops._gold_over(p_rollup text)
 RETURNS SETOF text
 LANGUAGE sql STABLE

@@ -47,4 +47,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION ops._lineage_base(text, uuid, text, text, jsonb, timestamptz, timestamptz, jsonb) IS
 'What all lineage events of a run have in common';
-REVOKE ALL ON FUNCTION ops._lineage_base(text, uuid, text, text, jsonb, timestamptz, timestamptz, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION ops._lineage_base(
+    text, uuid, text, text, jsonb, timestamptz, timestamptz, jsonb
+) FROM PUBLIC;

@@ -1,7 +1,9 @@
--- requires: ops/_lineage_table.sql, ops/_lineage_written.sql, ops/_lineage_read.sql, ops/_lineage_base.sql, ops/_record_done.sql
+-- requires: ops/_lineage_table.sql, ops/_lineage_written.sql, ops/_lineage_read.sql
+-- requires: ops/_lineage_base.sql, ops/_record_done.sql
 -- requires: ops/_gold_over.sql
--- Keeps the events of batches that are closed, of one segment, page or replay, or of the batches of a stream's
--- window: one run that brought them to Bronze and one that refined them. p_staged counts their rows in Bronze.
+-- Keeps the events of batches that are closed, of one segment, page or replay, or of the batches of a
+-- stream's window: one run that brought them to Bronze and one that refined them. p_staged counts their rows
+-- in Bronze.
 CREATE OR REPLACE FUNCTION ops._note_batches(
     p_batches bigint[], p_staged bigint, p_source jsonb, p_parent jsonb, p_from timestamptz, p_to timestamptz
 )
@@ -131,4 +133,6 @@ END
 $$;
 COMMENT ON FUNCTION ops._note_batches(bigint[], bigint, jsonb, jsonb, timestamptz, timestamptz) IS
 'Keeps the lineage events of batches that are closed';
-REVOKE ALL ON FUNCTION ops._note_batches(bigint[], bigint, jsonb, jsonb, timestamptz, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION ops._note_batches(
+    bigint[], bigint, jsonb, jsonb, timestamptz, timestamptz
+) FROM PUBLIC;

@@ -1,5 +1,5 @@
--- Notes that buckets of a rollup were computed anew, in the transaction that does it; an event tells of it when
--- its minute is over. p_rows is null where the server does not say how many rows that gave.
+-- Notes that buckets of a rollup were computed anew, in the transaction that does it; an event tells of it
+-- when its minute is over. p_rows is null where the server does not say how many rows that gave.
 CREATE OR REPLACE FUNCTION ops._note_refresh(
     p_rollup text, p_rows bigint, p_lo timestamptz, p_hi timestamptz, p_started_at timestamptz
 )

@@ -17,5 +17,6 @@ AS $$
     FROM kept AS k
     WHERE EXISTS (SELECT FROM ops.setting AS s WHERE s.name = 'lineage_send' AND s.value = 'on')
 $$;
-COMMENT ON FUNCTION ops._record_lineage(jsonb, text, timestamptz) IS 'Keeps a lineage event and queues it for sending';
+COMMENT ON FUNCTION ops._record_lineage(jsonb, text, timestamptz) IS
+'Keeps a lineage event and queues it for sending';
 REVOKE ALL ON FUNCTION ops._record_lineage(jsonb, text, timestamptz) FROM PUBLIC;

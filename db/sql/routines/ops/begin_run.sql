@@ -1,6 +1,7 @@
 -- requires: ops/_lineage_base.sql, ops/_record_lineage.sql, ops/end_run.sql
--- Notes that a run has begun: the load of a file, a sync, a day of the archive. Of one subject there is one at
--- a time, which its caller holds a lock for; so one that has not ended is of a process that died, and is aborted.
+-- Notes that a run has begun: the load of a file, a sync, a day of the archive. Of one subject there is one
+-- at a time, which its caller holds a lock for; so one that has not ended is of a process that died, and is
+-- aborted.
 CREATE OR REPLACE FUNCTION ops.begin_run(
     p_subject text, p_job text, p_code_version text, p_inputs jsonb, p_outputs jsonb, p_from timestamptz,
     p_to timestamptz, p_parameters jsonb

@@ -1,7 +1,8 @@
 -- requires: ops/_note_batches.sql
--- Makes events of what was noted in minutes that have ended: one window per dataset and source of a stream, one
--- per rollup that was refreshed. p_refreshes_now: of refreshes also what was noted in this minute. A batch that
--- commits after its minute was closed gets a window of its own; each is in exactly one. Returns the number of windows.
+-- Makes events of what was noted in minutes that have ended: one window per dataset and source of a stream,
+-- one per rollup that was refreshed. p_refreshes_now: of refreshes also what was noted in this minute. A
+-- batch that commits after its minute was closed gets a window of its own; each is in exactly one. Returns
+-- the number of windows.
 CREATE OR REPLACE FUNCTION ops.close_lineage(p_refreshes_now boolean DEFAULT false)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -64,4 +65,5 @@ $$;
 COMMENT ON FUNCTION ops.close_lineage(boolean) IS
 'Makes lineage events of the stream batches and refreshes of minutes that have ended';
 REVOKE ALL ON FUNCTION ops.close_lineage(boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ops.close_lineage(boolean) TO telestream_loader, telestream_consumer, telestream_engineer;
+GRANT EXECUTE ON FUNCTION ops.close_lineage(boolean)
+TO telestream_loader, telestream_consumer, telestream_engineer;

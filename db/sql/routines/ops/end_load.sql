@@ -1,5 +1,6 @@
 -- requires: ops/end_run.sql, ops/lineage_place.sql, ops/_lineage_read.sql
--- Notes that the load of a file has ended, with the records of all its batches, those of earlier runs included.
+-- Notes that the load of a file has ended, with the records of all its batches, those of earlier runs
+-- included.
 CREATE OR REPLACE FUNCTION ops.end_load(p_file_id bigint, p_type text, p_problem text)
 RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -17,6 +18,7 @@ AS $$
     FROM ops.source_file AS f
     WHERE f.file_id = p_file_id
 $$;
-COMMENT ON FUNCTION ops.end_load(bigint, text, text) IS 'Notes in the lineage that the load of a file has ended';
+COMMENT ON FUNCTION ops.end_load(bigint, text, text) IS
+'Notes in the lineage that the load of a file has ended';
 REVOKE ALL ON FUNCTION ops.end_load(bigint, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ops.end_load(bigint, text, text) TO telestream_loader;

@@ -1,6 +1,6 @@
 -- requires: ops/_record_lineage.sql, ops/_lineage_facet.sql
--- Notes that a run has ended: COMPLETE, FAIL or ABORT, why, and what it read and wrote if that is known better
--- than at its beginning. Does nothing where the run has ended before, so that each has one end.
+-- Notes that a run has ended: COMPLETE, FAIL or ABORT, why, and what it read and wrote if that is known
+-- better than at its beginning. Does nothing where the run has ended before, so that each has one end.
 CREATE OR REPLACE FUNCTION ops.end_run(
     p_subject text, p_type text, p_problem text, p_inputs jsonb, p_outputs jsonb
 )
@@ -27,6 +27,7 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION ops.end_run(text, text, text, jsonb, jsonb) IS 'Notes in the lineage that a run has ended';
+COMMENT ON FUNCTION ops.end_run(text, text, text, jsonb, jsonb) IS
+'Notes in the lineage that a run has ended';
 REVOKE ALL ON FUNCTION ops.end_run(text, text, text, jsonb, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ops.end_run(text, text, text, jsonb, jsonb) TO telestream_loader;

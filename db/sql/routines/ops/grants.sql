@@ -57,4 +57,5 @@ GRANT UPDATE (until) ON ops.legal_hold TO telestream_privacy;
 -- Lineage: what was read and written, by name and count. The sender takes from the outbox and parks.
 GRANT SELECT ON ops.lineage_event, ops.lineage_run, ops.lineage_mark, ops.lineage_outbox
 TO telestream_loader, telestream_consumer, telestream_api, telestream_engineer, telestream_privacy;
-GRANT UPDATE (attempts, next_attempt_at, problem, parked_at), DELETE ON ops.lineage_outbox TO telestream_consumer;
+GRANT UPDATE (attempts, next_attempt_at, problem, parked_at), DELETE ON ops.lineage_outbox
+TO telestream_consumer;

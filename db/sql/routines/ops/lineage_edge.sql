@@ -61,7 +61,7 @@ INNER JOIN pg_class AS s ON d.refobjid = s.oid AND v.oid <> s.oid AND s.relkind 
 LEFT JOIN made AS m ON s.relnamespace = 'rollup'::regnamespace AND s.relname = m.rollup_name
 WHERE
     v.relkind = 'v' AND v.relnamespace = 'gold'::regnamespace
-    AND s.relnamespace::regnamespace::text = ANY(ARRAY['silver', 'rollup', 'gold', 'analytics']);
+    AND s.relnamespace::regnamespace::text IN ('silver', 'rollup', 'gold', 'analytics');
 COMMENT ON VIEW ops.lineage_edge IS 'What is made of what, from how it is defined';
 COMMENT ON COLUMN ops.lineage_edge.source IS 'Table or view that is read';
 COMMENT ON COLUMN ops.lineage_edge.target IS 'Table or view made of it';

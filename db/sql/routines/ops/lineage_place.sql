@@ -1,5 +1,5 @@
--- Names a file, an object or a resource as OpenLineage does: namespace and name. Whatever may be a secret in a
--- URL, user, password, query and fragment, is left out.
+-- Names a file, an object or a resource as OpenLineage does: namespace and name. Whatever may be a secret in
+-- a URL, user, password, query and fragment, is left out.
 CREATE OR REPLACE FUNCTION ops.lineage_place(p_uri text)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE

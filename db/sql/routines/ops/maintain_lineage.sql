@@ -1,7 +1,8 @@
 -- requires: ops/end_run.sql
 -- Makes partitions of the lineage events ahead and drops months that ended longer ago than ops.setting's
--- lineage_retention, with what of them was never sent. Events that lie in the default partition, because nobody
--- made their month in time, get one. A run that never ended is aborted after a week: nobody comes back to it.
+-- lineage_retention, with what of them was never sent. Events that lie in the default partition, because
+-- nobody made their month in time, get one. A run that never ended is aborted after a week: nobody comes back
+-- to it.
 CREATE OR REPLACE FUNCTION ops.maintain_lineage()
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER

@@ -1,6 +1,6 @@
 -- requires: ops/_note_batch.sql
--- Asserts that nothing of a batch was lost, rows_in = loaded + duplicate + quarantined, closes it and notes its
--- lineage.
+-- Asserts that nothing of a batch was lost, rows_in = loaded + duplicate + quarantined, closes it and notes
+-- its lineage.
 CREATE OR REPLACE FUNCTION quality._close_batch(
     p_batch_id bigint, p_staged bigint, p_refused bigint, p_loaded bigint, p_late bigint,
     p_min_event_at timestamptz, p_max_event_at timestamptz
