@@ -11,9 +11,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from command import kill_when, start, telestream
+from command import kill_when, start
 from crm_server import TOKEN, CrmServer, crm_server
 from lineage.openlineage_spec import events, facets_of, parameters, read, types, violated, written
+from lineage.quick_command import quick
 from staging import cdr, event, refine, refine_events
 from truth import generated
 
@@ -240,7 +241,7 @@ def test_a_day_of_the_archive_and_a_replay(tmp_path: Path, connection: psycopg.C
     connection.execute("SET ROLE telestream_owner")
     connection.execute("UPDATE quality.rule SET is_enabled = false WHERE rule = 'unknown_direction'")
     connection.execute("RESET ROLE")
-    assert telestream("quality", "replay").returncode == 0
+    quick(tmp_path, "quality", "replay")
     replayed = events(connection, "replay.cdr")
     assert read(replayed[1]) == {"quality.quarantine": 1}
     assert written(events(connection, "refine.cdr")[-1])["silver.fact_cdr"] == 1

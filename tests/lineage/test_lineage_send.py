@@ -10,11 +10,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from command import assert_clear_error, telestream
 from lineage.lineage_server import KEY, LineageServer, lineage_server
 from lineage.openlineage_spec import assert_valid
+from lineage.quick_command import quick, started
 from staging import cdr, refine
-from streams import Forked, Running, launcher, wait_for
+from streams import wait_for
 from urllib3.util import Timeout
 
 from telestream.db.lineage_receiver import Receiver
@@ -67,40 +67,38 @@ def assert_in_order(taken: list[dict[str, Any]]) -> None:
             assert event["run"]["runId"] in begun
 
 
-def test_nothing_is_queued_before_a_sender_was_started(connection: psycopg.Connection, server: LineageServer) -> None:
+def test_nothing_is_queued_before_a_sender_was_started(
+    connection: psycopg.Connection, server: LineageServer, tmp_path: Path
+) -> None:
     note(connection, 1)
     assert waiting(connection) == 0
-    assert_clear_error(telestream("lineage", "send", "--once"), "no lineage server is configured")
+    assert "no lineage server is configured" in quick(tmp_path, "lineage", "send", "--once", code=2)
     note(connection, 1)
     assert waiting(connection) == 0
     configured = {"TELESTREAM_LINEAGE_URL": server.url, "TELESTREAM_LINEAGE_API_KEY": KEY}
-    assert telestream("lineage", "send", "--once", **configured).returncode == 0
+    quick(tmp_path, "lineage", "send", "--once", **configured)
     note(connection, 2)
     refine(connection, [cdr()])
     connection.execute("UPDATE ops.lineage_mark SET noted_at = noted_at - interval '1 minute'")
-    result = telestream("lineage", "send", "--once", **configured)
-    assert "8 events sent, 0 parked, 0 wait" in result.stdout, result.stdout + result.stderr
+    assert "8 events sent, 0 parked, 0 wait" in quick(tmp_path, "lineage", "send", "--once", **configured)
     assert len(server.taken) == 8
     for event in server.taken:
         assert_valid(event)
     assert_in_order(server.taken)
     note(connection, 1)
-    assert telestream("lineage", "send", "--off").returncode == 0
+    quick(tmp_path, "lineage", "send", "--off")
     note(connection, 1)
     assert waiting(connection) == 0
-    assert KEY not in result.stdout + telestream("lineage", "status").stdout
+    assert all(KEY not in log.read_text() for log in tmp_path.glob("*.log"))
 
 
 def test_the_command_sends_what_comes_until_it_is_told_to_end(
-    queued: psycopg.Connection, database: str, server: LineageServer, tmp_path: Path
+    queued: psycopg.Connection, server: LineageServer, tmp_path: Path
 ) -> None:
-    key, log = tmp_path / "key", tmp_path / "log"
+    key = tmp_path / "key"
     key.write_text(KEY + "\n")
-    environment = {
-        "TELESTREAM_DATABASE_URL": database, "TELESTREAM_LINEAGE_URL": server.url,
-        "TELESTREAM_LINEAGE_API_KEY_FILE": str(key),
-    }  # fmt: skip
-    with Running(Forked(launcher(), log, ["lineage", "send"], environment), log) as command:
+    environment = {"TELESTREAM_LINEAGE_URL": server.url, "TELESTREAM_LINEAGE_API_KEY_FILE": str(key)}
+    with started(tmp_path, "lineage", "send", **environment) as command:
         note(queued, 3)
         wait_for(lambda: len(server.taken) == 6, "the first events are taken", command)
         server.answer = lambda _: (500, {})
@@ -183,7 +181,7 @@ def test_it_waits_as_long_as_it_is_asked_to(queued: psycopg.Connection, database
 
 
 def test_what_is_refused_for_good_is_parked_and_in_nobodys_way(
-    queued: psycopg.Connection, database: str, server: LineageServer
+    queued: psycopg.Connection, database: str, server: LineageServer, tmp_path: Path
 ) -> None:
     note(queued, 1, "bad.job")
     note(queued, 2)
@@ -195,16 +193,16 @@ def test_what_is_refused_for_good_is_parked_and_in_nobodys_way(
         one.close()
     assert (done.sent, done.parked, done.failed) == (4, 2, 0)
     assert waiting(queued) == 0
-    shown = telestream("lineage", "status").stdout
+    shown = quick(tmp_path, "lineage", "status")
     assert "bad.job" in shown
     assert "422 Unprocessable" in shown
     server.answer = lambda _: (201, {})
     configured = {"TELESTREAM_LINEAGE_URL": server.url, "TELESTREAM_LINEAGE_API_KEY": KEY}
-    assert "2 events sent" in telestream("lineage", "send", "--once", "--parked", **configured).stdout
+    assert "2 events sent" in quick(tmp_path, "lineage", "send", "--once", "--parked", **configured)
 
 
 def test_one_event_the_server_stumbles_over_holds_up_no_other_run(
-    queued: psycopg.Connection, database: str, server: LineageServer
+    queued: psycopg.Connection, database: str, server: LineageServer, tmp_path: Path
 ) -> None:
     note(queued, 1, "bad.job")
     note(queued, 4)
@@ -216,9 +214,8 @@ def test_one_event_the_server_stumbles_over_holds_up_no_other_run(
         one.close()
     assert (done.sent, done.failed) == (8, 1)
     assert waiting(queued) == 2
-    result = telestream("lineage", "send", "--once", TELESTREAM_LINEAGE_URL=server.url, TELESTREAM_LINEAGE_API_KEY=KEY)
-    assert result.returncode == 75
-    assert "not all lineage events were sent" in result.stderr
+    configured = {"TELESTREAM_LINEAGE_URL": server.url, "TELESTREAM_LINEAGE_API_KEY": KEY}
+    assert "not all lineage events were sent" in quick(tmp_path, "lineage", "send", "--once", code=75, **configured)
 
 
 def test_after_a_crash_an_event_may_come_twice_but_none_is_missing(

@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from command import assert_clear_error, telestream
 from lineage.openlineage_spec import events
+from lineage.quick_command import quick
 from truth import generated
 
 from telestream.db import rollups
@@ -31,7 +31,7 @@ def loaded(tmp_path: Path, connection: psycopg.Connection, database: str) -> Pat
 
 
 def test_where_a_file_went(loaded: Path, connection: psycopg.Connection) -> None:
-    found = json.loads(telestream("lineage", "show", loaded, "--json").stdout)
+    found = json.loads(quick(loaded.parent, "lineage", "show", loaded, "--json"))
     file = found["file"]
     assert (file["uri"], file["status"], file["profile"]) == (str(loaded), "loaded", "canonical")
     counts = connection.execute(
@@ -56,7 +56,7 @@ def test_where_a_file_went(loaded: Path, connection: psycopg.Connection) -> None
             (rollup["first_bucket"], rollup["last_bucket"]),
         ).fetchone() == (True, True)
         assert rollup["waiting"] == 0
-    shown = telestream("lineage", "show", "day.csv").stdout
+    shown = quick(loaded.parent, "lineage", "show", "day.csv")
     for part in ("silver.fact_cdr", "gold.network_kpi_hourly", "unparsable_value", "batch 1", "COMPLETE"):
         assert part in shown
 
@@ -70,7 +70,7 @@ def nodes(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_what_a_table_is_made_of(loaded: Path, connection: Connection) -> None:
-    found = json.loads(telestream("lineage", "show", "gold.network_kpi_hourly", "--json").stdout)
+    found = json.loads(quick(loaded.parent, "lineage", "show", "gold.network_kpi_hourly", "--json"))
     tree = nodes(found)
     assert {
         "rollup.cell_traffic_1h_v1", "rollup.cell_traffic_5m_v1", "silver.fact_cdr", "bronze.cdr",
@@ -80,7 +80,7 @@ def test_what_a_table_is_made_of(loaded: Path, connection: Connection) -> None:
     assert tree["silver.dim_region"]["runs"] == []
     regions = loaded.parent / "regions.csv"
     regions.write_text("region_code,name\nGB-XX1,One\nGB-XX2,Two\n")
-    assert telestream("load", "regions", regions).returncode == 0
+    quick(loaded.parent, "load", "regions", regions)
     region = describe(connection, "silver.dim_region")
     assert [(one["job"], one["rows"]) for one in region["runs"]] == [("load.dim_region", 2)]
     assert [one["name"] for one in region["sources"]] == [str(regions)]
@@ -93,7 +93,7 @@ def test_what_a_table_is_made_of(loaded: Path, connection: Connection) -> None:
         rollup = describe(connection, name)
         assert rollup["downstream"] == ["gold.cell_traffic_1h", "gold.network_kpi_hourly"]
     assert len(describe(connection, "fact_cdr")["runs"]) == 2
-    shown = telestream("lineage", "show", "silver.fact_cdr").stdout
+    shown = quick(loaded.parent, "lineage", "show", "silver.fact_cdr")
     assert str(loaded) in shown
     assert "refine.cdr COMPLETE" in shown
 
@@ -110,9 +110,9 @@ def test_every_view_of_gold_leads_to_bronze_or_a_dimension(connection: Connectio
 
 
 def test_names_that_are_not_there_or_not_one(loaded: Path, connection: Connection, database: str) -> None:
-    assert_clear_error(
-        telestream("lineage", "show", "gold.network_kpi_hourli"), "there is no file or table", "gold.network_kpi_hourly"
-    )
+    said = quick(loaded.parent, "lineage", "show", "gold.network_kpi_hourli", code=2)
+    assert "there is no file or table gold.network_kpi_hourli" in said
+    assert "Near it: gold.network_kpi_hourly" in said
     with pytest.raises(UsageError) as caught:
         describe(connection, "days.csv")
     assert str(loaded) in (caught.value.detail or "")
