@@ -28,7 +28,7 @@ from telestream.consumers.datasets import CDRS, NETWORK_EVENTS, Dataset
 from telestream.consumers.decode import AvroDecoder
 from telestream.consumers.hot import HotMetrics
 from telestream.consumers.kafka_broker import KafkaBroker
-from telestream.consumers.kafka_options import kafka_options
+from telestream.consumers.kafka_options import broker_name, kafka_options
 from telestream.consumers.lateness import Lateness
 from telestream.consumers.outbox import OutboxPublisher
 from telestream.consumers.prepare import Batch, Prepared, prepare
@@ -181,7 +181,7 @@ def consume(
             url=url,
             broker=broker,
             dataset=dataset.name,
-            writers=[Writer(url, key, dataset, telemetry) for _ in range(writers)],
+            writers=[Writer(url, key, dataset, telemetry, broker_name=broker_name(options)) for _ in range(writers)],
             prepare=_preparer(dataset, AvroDecoder(registry, reader, max_bytes=max_message_bytes), lateness),
             bad_share=BadShare(max_bad_share),
             limits=limits or Limits(),

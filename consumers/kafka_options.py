@@ -38,3 +38,9 @@ def kafka_options() -> dict[str, Any]:
         options["sasl_plain_username"] = given.kafka_username
         options["sasl_plain_password"] = given.kafka_password.get_secret_value()
     return options
+
+
+def broker_name(options: dict[str, Any]) -> str:
+    """Return what the lineage calls the broker: the first of the bootstrap servers, as OpenLineage names it."""
+    servers = options["bootstrap_servers"]
+    return f"kafka://{servers if isinstance(servers, str) else servers[0].strip()}"

@@ -56,8 +56,12 @@ def fencing() -> Iterator[None]:
 class Writer:
     """Writes over one connection of its own, opened when needed, each batch whole or not at all; for one thread."""
 
-    def __init__(self, url: str, vault_key: str, dataset: Dataset, telemetry: Telemetry) -> None:
+    def __init__(
+        self, url: str, vault_key: str, dataset: Dataset, telemetry: Telemetry, *, broker_name: str = ""
+    ) -> None:
+        """Remember where to write; `broker_name` is what the lineage calls the broker, else it is its cluster id."""
         self._url = url
+        self._broker_name = broker_name
         self._vault_key = vault_key
         self._dataset = dataset
         self._telemetry = telemetry
@@ -94,6 +98,7 @@ class Writer:
         if self._connection is None:
             self._connection = connect(self._url, role=CONSUMER_ROLE, autocommit=True)
             lend_vault_key(self._connection, self._vault_key)
+            self._connection.execute("SELECT set_config('telestream.lineage_source', %s, false)", (self._broker_name,))
             # The offsets say that the rows are there, and the broker may then forget them.
             self._connection.execute("SET synchronous_commit = on")
             self._connection.execute(

@@ -10,9 +10,11 @@ import adbc_driver_manager
 from psycopg import errors as pg
 from psycopg import sql
 
+from telestream import __version__
 from telestream.db.archive_table import ArchiveTable, Column, Content, table_uri
 from telestream.db.arrow import arrow_batches
 from telestream.db.connection import Connection
+from telestream.db.lineage_runs import failing
 from telestream.db.retention import OWNER
 from telestream.errors import TerminalError, TransientError
 
@@ -132,6 +134,12 @@ class Archiver:
                 )
         elif not self._exists(day):
             return None
+        subject = self._begin(day)
+        with failing(self._connection, subject):
+            return self._write_equal(day, subject)
+
+    def _write_equal(self, day: date, subject: str) -> ArchivedDay:
+        """Write a day until what is read back equals Silver."""
         for _ in range(_ATTEMPTS):
             version = self._write(day)
             back = self.table.content(day)
@@ -139,12 +147,32 @@ class Archiver:
             # A row that came while it was written is in Silver alone: write it again.
             source = self._source(day)
             if back == source:
-                self._verified(day)
+                with self._connection.transaction():
+                    self._verified(day)
+                    self._end(subject, back.rows)
                 return ArchivedDay(self._dataset, day, "written", back.rows, self.table.size(day))
         raise TerminalError(
             f"the archive of {day} does not equal Silver",
             detail=f"{self._dataset}: {back.rows} rows were read back from {self.table.uri}, Silver has {source.rows}.",
             hint="Nothing was dropped. Stop what is loading that day, or check the target's storage; run it again.",
+        )
+
+    def _begin(self, day: date) -> str:
+        """Note in the lineage that a day is being archived; return the run's subject."""
+        subject = f"archive:{self._dataset}:{day}"
+        self._connection.execute(
+            "SELECT ops.begin_run(%s::text, %s::text, %s::text, jsonb_build_array(ops._lineage_table(%s)),"
+            " jsonb_build_array(ops.lineage_place(%s)), %s, %s, '{}')",
+            (subject, f"archive.{self._dataset}", __version__, f"silver.fact_{self._dataset}", self.table.uri,
+             f"{day}T00:00:00Z", f"{day + timedelta(days=1)}T00:00:00Z"),
+        )  # fmt: skip
+        return subject
+
+    def _end(self, subject: str, rows: int) -> None:
+        self._connection.execute(
+            "SELECT ops.end_run(%s, 'COMPLETE', NULL, jsonb_build_array(ops._lineage_read(ops._lineage_table(%s), %s)),"
+            " jsonb_build_array(ops._lineage_written(ops.lineage_place(%s), %s)))",
+            (subject, f"silver.fact_{self._dataset}", rows, self.table.uri, rows),
         )
 
     def drop(self, older_than: int) -> list[Dropped]:

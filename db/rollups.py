@@ -34,6 +34,7 @@ def refresh(url: str, *, workers: int = 2) -> int | None:
                 return None
             connection.execute("SET ROLE telestream_owner")
             connection.execute("CALL rollup.refresh_pending()")
+            connection.execute("SELECT ops.close_lineage(true)")
             return marked
         roots = [name for (name,) in connection.execute(_ROOTS).fetchall()]
         dependent = [name for (name,) in connection.execute(_DEPENDENT).fetchall()]
@@ -52,6 +53,8 @@ def refresh(url: str, *, workers: int = 2) -> int | None:
             list(pool.map(refresh_one, roots))
             for name in dependent:
                 pool.submit(refresh_one, name).result()
+            if connections:
+                connections[0].execute("SELECT ops.close_lineage(true)")
         finally:
             for connection in connections:
                 connection.close()

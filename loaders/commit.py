@@ -108,6 +108,7 @@ class Committer:
                     " WHERE file_id = %s",
                     (reason, file_id),
                 )
+                connection.execute("SELECT ops.end_load(%s, 'FAIL', %s)", (file_id, reason))
 
     def _copy_rejects(self, batch_id: int, rejects: pa.Table) -> None:
         """Quarantine lines the reader refused; `rejects` has line, rule, reason, raw."""

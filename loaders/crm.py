@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from telestream import __version__
 from telestream.db.connection import Connection, database_url, translated
+from telestream.db.lineage_runs import failing
 from telestream.errors import TerminalError, TransientError
 from telestream.loaders.crm_client import CrmClient, ExpiredCursorError, Page
 from telestream.loaders.customer_files import CustomerBatch
@@ -63,28 +65,46 @@ def sync(
             raise TransientError(
                 f"another sync of {source_system} is running", hint="Wait for its end, or give another --source."
             )
+        subject = _begin(connection, client.url, source_system)
         watermark, place = _stands(connection, source_system)
         resumed = place.cursor is not None
         if not resumed:
             place = _Place(since=(watermark - overlap).isoformat() if watermark else None)
         pages, total, began_again = 0, Counts(), False
-        while True:
-            try:
-                page = client.page(_moment(place.since), place.cursor, page_size)
-            except ExpiredCursorError as exc:
-                if began_again:
-                    raise TerminalError(str(exc), detail=exc.detail, hint="Report it to who runs the API.") from exc
-                # What is in already comes again as duplicates.
-                began_again, place = True, _Place(since=place.since, newest=place.newest)
-                continue
-            if page.next_cursor is not None and page.next_cursor == place.cursor:
-                raise TerminalError("the CRM's pages lead in a circle", detail="A page names itself as the next one.")
-            place = _Place(page.next_cursor, place.since, _later(place.newest, _newest(page)))
-            counts = _commit(connection, page, pages + 1, source_system, place)
-            pages, total = pages + 1, total + counts
-            if place.cursor is None:
-                watermark, _ = _stands(connection, source_system)
-                return SyncResult(pages, total, resumed, watermark)
+        with failing(connection, subject):
+            while True:
+                try:
+                    page = client.page(_moment(place.since), place.cursor, page_size)
+                except ExpiredCursorError as exc:
+                    if began_again:
+                        raise TerminalError(str(exc), detail=exc.detail, hint="Report it to who runs the API.") from exc
+                    # What is in already comes again as duplicates.
+                    began_again, place = True, _Place(since=place.since, newest=place.newest)
+                    continue
+                if page.next_cursor is not None and page.next_cursor == place.cursor:
+                    raise TerminalError(
+                        "the CRM's pages lead in a circle", detail="A page names itself as the next one."
+                    )
+                place = _Place(page.next_cursor, place.since, _later(place.newest, _newest(page)))
+                counts = _commit(connection, page, pages + 1, source_system, place)
+                pages, total = pages + 1, total + counts
+                if place.cursor is None:
+                    connection.execute("SELECT ops.end_run(%s, 'COMPLETE', NULL, NULL, NULL)", (subject,))
+                    watermark, _ = _stands(connection, source_system)
+                    return SyncResult(pages, total, resumed, watermark)
+
+
+def _begin(connection: Connection, url: str, source_system: str) -> str:
+    """Note in the lineage that a sync begins, and what its pages are read from; return the run's subject."""
+    subject = f"sync:{source_system}"
+    connection.execute(
+        "SELECT set_config('telestream.lineage_source', %(url)s, false),"
+        " set_config('telestream.lineage_subject', %(subject)s, false),"
+        " ops.begin_run(%(subject)s, 'sync.customer', %(version)s, jsonb_build_array(ops.lineage_place(%(url)s)), '[]',"
+        " NULL, NULL, jsonb_build_object('source_system', %(source)s::text))",
+        {"url": url, "subject": subject, "version": __version__, "source": source_system},
+    )
+    return subject
 
 
 def _commit(connection: Connection, page: Page, number: int, source_system: str, place: _Place) -> Counts:

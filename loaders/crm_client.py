@@ -67,6 +67,11 @@ class CrmClient:
         # A redirect would carry the token to a place nobody named.
         self._http = urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
 
+    @property
+    def url(self) -> str:
+        """What is asked; it holds no secret."""
+        return self._url
+
     def page(self, since: datetime | None, cursor: str | None, size: int) -> Page:
         """Return a page of the customers that changed at or after `since`; of all without it.
 

@@ -136,13 +136,14 @@ def _load(connection: Connection, ledger: Ledger, source: Source, source_system:
         # A file that is no file of customers is noted nowhere.
         batch = next(batches, None)
         record = known or ledger.register(content_hash, source, _PROFILE, _PROFILE_VERSION, batch_rows)
-        done = ledger.done_segments(record.file_id)
         rows_now = 0
-        while batch is not None:
-            if batch.number not in done:
-                rows_now += commit_batch(connection, batch, file_id=record.file_id).rows_in
-            batch = next(batches, None)
-        ledger.finish(record.file_id)
+        with ledger.begin(record.file_id):
+            done = ledger.done_segments(record.file_id)
+            while batch is not None:
+                if batch.number not in done:
+                    rows_now += commit_batch(connection, batch, file_id=record.file_id).rows_in
+                batch = next(batches, None)
+            ledger.finish(record.file_id)
         return FileResult(source.uri, "loaded", _PROFILE, ledger.counts(record.file_id), rows_now=rows_now)
     finally:
         if not connection.broken:

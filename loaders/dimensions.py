@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from psycopg import sql
 
+from telestream import __version__
 from telestream.db.connection import connect, translated
 from telestream.errors import SourceError, UsageError
 from telestream.loaders.commit import LOADER_ROLE
@@ -22,11 +23,13 @@ class Dimension:
         columns: file column → SQL type; the first is the key.
         required: columns the file must have.
         statement: upserts from the temporary table `incoming`, returns one row per changed row.
+        table: its table in Silver.
     """
 
     columns: dict[str, str]
     required: tuple[str, ...]
     statement: str
+    table: str
 
 
 REGIONS = Dimension(
@@ -54,6 +57,7 @@ REGIONS = Dimension(
     WHERE (d.name, d.parent_key, d.is_placeholder) IS DISTINCT FROM (excluded.name, excluded.parent_key, false)
     RETURNING 1
     """,
+    "silver.dim_region",
 )
 CELLS = Dimension(
     {
@@ -72,6 +76,7 @@ CELLS = Dimension(
         (excluded.name, excluded.technology, excluded.latitude, excluded.longitude, excluded.region_key, false)
     RETURNING 1
     """,
+    "silver.dim_network_cell",
 )  # fmt: skip
 PLANS = Dimension(
     {"plan_code": "text", "name": "text", "monthly_fee": "numeric", "currency": "text"},
@@ -86,6 +91,7 @@ PLANS = Dimension(
         (excluded.name, excluded.monthly_fee, excluded.currency, false)
     RETURNING 1
     """,
+    "silver.dim_service_plan",
 )
 
 
@@ -117,6 +123,10 @@ def load_dimension(dimension: Dimension, path: Path, url: str | None = None) -> 
             for row in table.select(names).to_pylist():
                 copy.write_row([row[name] or None for name in names])
         changed = connection.execute(dimension.statement).rowcount
+        connection.execute(
+            "SELECT ops.note_dimension(%s, %s, %s, %s, %s)",
+            (dimension.table, str(path.absolute()), table.num_rows, changed, __version__),
+        )
     return table.num_rows, int(changed)
 
 

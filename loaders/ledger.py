@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
 from telestream import __version__
 from telestream.db.connection import Connection
+from telestream.db.lineage_runs import failing
 from telestream.loaders.readers.segment import DoneSegment
 from telestream.loaders.sources import Source
 
@@ -101,6 +103,18 @@ class Ledger:
         assert record is not None  # the statement above has just made sure of it
         return record
 
+    def begin(self, file_id: int) -> AbstractContextManager[None]:
+        """Note in the lineage that a load of the file begins, and give a block whose errors end it as failed.
+
+        The lock of the file is held, so a load of it that has not ended is of a process that died.
+        """
+        self._connection.execute("SELECT ops.begin_load(%s)", (file_id,))
+        return self.failing(file_id)
+
+    def failing(self, file_id: int) -> AbstractContextManager[None]:
+        """Give a block whose errors end the load of the file as failed."""
+        return failing(self._connection, f"file:{file_id}")
+
     def done_segments(self, file_id: int) -> dict[int, DoneSegment]:
         """Return the committed segments of a file by number."""
         rows = self._connection.execute(
@@ -134,6 +148,7 @@ class Ledger:
                 " WHERE q.batch_id = b.batch_id AND b.file_id = %s AND b.segment_number < 0",
                 (file_id,),
             )
+            self._connection.execute("SELECT ops.end_load(%s, 'COMPLETE', NULL)", (file_id,))
 
     def knows(self, source: Source) -> bool:
         """Say whether this very file, unchanged since, has been taken or refused."""

@@ -158,10 +158,12 @@ class CdrLoader:
                 return self._known(source, record, "already refused", started)
             refusal = assess(source, chosen)
             record = self.ledger.register(content_hash, source, chosen.name, chosen.content_hash, self._segment_bytes)
+            begun = self.ledger.begin(record.file_id)
             if refusal is not None:
                 committer = self._idle.get()
                 try:
-                    committer.refuse_file(record.file_id, refusal.reason, refused_lines(source, chosen))
+                    with begun:
+                        committer.refuse_file(record.file_id, refusal.reason, refused_lines(source, chosen))
                 finally:
                     self._idle.put(committer)
                 result = self._known(source, record, "refused", started)
@@ -169,11 +171,12 @@ class CdrLoader:
                 return result
             self._hooks.opened(source, chosen)
             file = _OpenFile(source, record, content_hash, chosen, started, [])
-            try:
-                self._submit(file)
-            except TelestreamError:
-                wait(file.futures)
-                raise
+            with begun:
+                try:
+                    self._submit(file)
+                except TelestreamError:
+                    wait(file.futures)
+                    raise
             opened.append(file)
             keep_lock = True
             return None
@@ -205,8 +208,9 @@ class CdrLoader:
         """Wait for the segments of a file and note that it is complete."""
         wait(file.futures)
         try:
-            rows_now = sum(future.result() for future in file.futures)
-            self.ledger.finish(file.record.file_id)
+            with self.ledger.failing(file.record.file_id):
+                rows_now = sum(future.result() for future in file.futures)
+                self.ledger.finish(file.record.file_id)
         except TelestreamError as exc:
             if exc.transient:
                 raise

@@ -8,7 +8,7 @@ a routine makes the server's own policies of it where the edition has them.
 from telestream.db.revision import run_sql
 
 revision = "0016"
-down_revision = "0014"
+down_revision = "0015"
 
 
 def upgrade() -> None:

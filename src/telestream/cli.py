@@ -45,6 +45,7 @@ def _register() -> None:
     from telestream.db.audit_cli import register as register_audit
     from telestream.db.catalog_cli import register as register_catalog
     from telestream.db.cli import register as register_db
+    from telestream.db.lineage_cli import register as register_lineage
     from telestream.db.vault_cli import register as register_vault
     from telestream.demo import register as register_demo
     from telestream.graphql.api_cli import register as register_api
@@ -58,6 +59,7 @@ def _register() -> None:
     register_audit(app)
     register_catalog(app)
     register_privacy(app)
+    register_lineage(app)
     register_loaders(app)
     register_topics(app)
     register_produce(app)

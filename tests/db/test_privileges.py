@@ -75,6 +75,11 @@ READ = {
     "ops.legal_hold": {"privacy"},
     "ops.storage_policy": EVERYONE,
     "privacy.erasure": set[str](),
+    "ops.lineage_edge": EVERYONE,
+    "ops.lineage_event": EVERYONE - {"analyst"},
+    "ops.lineage_run": EVERYONE - {"analyst"},
+    "ops.lineage_mark": EVERYONE - {"analyst"},
+    "ops.lineage_outbox": EVERYONE - {"analyst"},
 }
 CALL = {
     "SELECT ops.open_batch('cdr')": {"loader", "consumer"},
@@ -171,6 +176,16 @@ CALL = {
     "SELECT privacy._person('+447900000001')": set[str](),
     "SELECT privacy._search('{}', 'bronze.cdr', '{}', false)": set[str](),
     "SELECT privacy._unlink_cdrs('{}', 'delete', now(), now(), NULL)": set[str](),
+    "SELECT ops.close_lineage()": {"loader", "consumer", "engineer"},
+    "SELECT ops.queue_lineage(false)": {"consumer"},
+    "SELECT ops.begin_load(1)": {"loader"},
+    "SELECT ops.note_dimension('silver.dim_region', '/x', 1, 1, 'test')": {"loader"},
+    "SELECT ops.end_load(1, 'COMPLETE', NULL)": {"loader"},
+    "SELECT ops.end_run('x', 'COMPLETE', NULL, NULL, NULL)": {"loader"},
+    "SELECT ops.maintain_lineage()": set[str](),
+    "INSERT INTO ops.lineage_event (job) VALUES ('x')": set[str](),
+    "DELETE FROM ops.lineage_event": set[str](),
+    "DELETE FROM ops.lineage_outbox": {"consumer"},
 }
 
 

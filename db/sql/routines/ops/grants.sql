@@ -63,3 +63,8 @@ GRANT SELECT (
     erasure_id, requested_at, requested_by, reason, policy, state, step, rounds, counts, finished_at, proof,
     proof_sha256
 ) ON privacy.erasure TO telestream_privacy;
+-- Lineage: what was read and written, by name and count. The sender takes from the outbox and parks.
+GRANT SELECT ON ops.lineage_event, ops.lineage_run, ops.lineage_mark, ops.lineage_outbox
+TO telestream_loader, telestream_consumer, telestream_api, telestream_engineer, telestream_privacy;
+GRANT UPDATE (attempts, next_attempt_at, problem, parked_at), DELETE ON ops.lineage_outbox
+TO telestream_consumer;

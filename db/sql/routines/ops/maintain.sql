@@ -1,3 +1,4 @@
+-- requires: ops/maintain_lineage.sql
 -- requires: ops/_bronze_due.sql, ops/drop_piece.sql, ops/effective_retention.sql
 -- The nightly housekeeping: makes Bronze partitions ahead and drops those that are due by ops.retention_rule.
 -- A dropped partition frees its disk at once. Returns per table the oldest batch that may still be there.
@@ -36,6 +37,7 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     PERFORM audit.maintain();
+    PERFORM ops.maintain_lineage();
     -- A slice leads from a record of Bronze or of the quarantine to its message; most have neither any more.
     WITH kept AS MATERIALIZED (
         SELECT d.dataset, now() - e.o_maximum AS since

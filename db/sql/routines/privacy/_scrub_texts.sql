@@ -17,6 +17,8 @@ DECLARE
     v_marks bigint;
     v_notes bigint;
     v_holds bigint;
+    v_lineage bigint;
+    v_runs bigint;
 BEGIN
     UPDATE ops.outbox AS o SET payload = regexp_replace(o.payload::text, v_pattern, 'erased', 'g')::jsonb
     WHERE o.payload::text ~ v_pattern;
@@ -36,9 +38,18 @@ BEGIN
     UPDATE ops.legal_hold AS h SET reason = regexp_replace(h.reason, v_pattern, 'erased', 'g')
     WHERE h.reason ~ v_pattern;
     GET DIAGNOSTICS v_holds = ROW_COUNT;
+    -- A lineage event names files; so may what a server said about one.
+    UPDATE ops.lineage_event AS e SET event = regexp_replace(e.event::text, v_pattern, 'erased', 'g')::jsonb
+    WHERE e.event::text ~ v_pattern;
+    GET DIAGNOSTICS v_lineage = ROW_COUNT;
+    UPDATE ops.lineage_run AS r SET event = regexp_replace(r.event::text, v_pattern, 'erased', 'g')::jsonb
+    WHERE r.event::text ~ v_pattern;
+    GET DIAGNOSTICS v_runs = ROW_COUNT;
+    UPDATE ops.lineage_outbox AS o SET problem = regexp_replace(o.problem, v_pattern, 'erased', 'g')
+    WHERE o.problem ~ v_pattern;
     RETURN jsonb_build_object(
         'ops.outbox', v_outbox, 'ops.source_file', v_files, 'ops.watermark', v_marks, 'analytics.anomaly', v_notes,
-        'ops.legal_hold', v_holds
+        'ops.legal_hold', v_holds, 'ops.lineage_event', v_lineage, 'ops.lineage_run', v_runs
     );
 END
 $$;

@@ -1,5 +1,6 @@
--- requires: ops/_batch_is_open.sql
--- Asserts that nothing of a batch was lost, rows_in = loaded + duplicate + quarantined, and closes it.
+-- requires: ops/_batch_is_open.sql, ops/_note_batch.sql
+-- Asserts that nothing of a batch was lost, rows_in = loaded + duplicate + quarantined, closes it and notes
+-- its lineage.
 CREATE OR REPLACE FUNCTION quality._close_batch(
     p_batch_id bigint, p_staged bigint, p_refused bigint, p_loaded bigint, p_late bigint,
     p_min_event_at timestamptz, p_max_event_at timestamptz
@@ -43,6 +44,7 @@ BEGIN
         max_event_at = p_max_event_at,
         finished_at = clock_timestamp()
     WHERE b.batch_id = p_batch_id;
+    PERFORM ops._note_batch(p_batch_id, p_staged);
     -- What it brought is seen once it commits, and no sooner may an erasure end: the lock of the refine stands for
     -- it until then. A replay may open another batch in the same transaction, and closes the last one itself.
     IF ops._batch_is_open()

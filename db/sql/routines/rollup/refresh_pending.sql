@@ -1,4 +1,4 @@
--- requires: rollup/refresh_table.sql
+-- requires: rollup/refresh_table.sql, ops/_note_refresh.sql, ops/close_lineage.sql
 -- Brings every rollup up to date with what was loaded: exactly the touched buckets, sources before what is
 -- built on them. Commits after each rollup or, of a continuous aggregate, each range, so it cannot run in a
 -- transaction block, and on the community edition only the owner of the rollups may call it. A crash leaves
@@ -11,6 +11,7 @@ DECLARE
     v_los timestamptz[];
     v_his timestamptz[];
     v_batches bigint[];
+    v_started_at timestamptz;
 BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
     -- One run at a time, over its commits; the lock of a run that fails goes with its session.
@@ -20,6 +21,7 @@ BEGIN
             PERFORM rollup.refresh_table(v_def.rollup_name);
         ELSE
             PERFORM rollup._refuse_final(v_def.rollup_name);
+            v_started_at := clock_timestamp();
             SELECT array_agg(r.lo ORDER BY r.lo), array_agg(r.hi ORDER BY r.lo) INTO v_los, v_his
             FROM rollup._pending_ranges(v_def.rollup_name) AS r;
             SELECT array_agg(DISTINCT p.batch_id) INTO v_batches
@@ -40,10 +42,17 @@ BEGIN
                 WHERE p.rollup_name = v_def.rollup_name AND p.bucket >= v_los[v_i] AND p.bucket < v_his[v_i]
                     AND p.batch_id = ANY (v_batches);
             END LOOP;
+            IF v_los IS NOT NULL THEN
+                PERFORM ops._note_refresh(
+                    v_def.rollup_name, NULL, v_los[1], v_his[cardinality(v_his)], v_started_at
+                );
+            END IF;
         END IF;
         COMMIT;
         SET LOCAL search_path = pg_catalog, pg_temp;
     END LOOP;
+    -- Each minute's job comes by here, so the windows of a stream that has gone quiet are closed, too.
+    PERFORM ops.close_lineage();
     PERFORM pg_advisory_unlock(7301005);
 END
 $$;

@@ -1,3 +1,4 @@
+-- requires: ops/_note_refresh.sql
 -- requires: rollup/_pending_ranges.sql, rollup/_touch_children.sql, rollup/_refuse_final.sql
 -- Recomputes the touched buckets of one rollup that is stored as a table (all of the Apache edition, merged
 -- ones on both), delete and insert in the caller's transaction, and marks what is built on it. Returns how
@@ -17,6 +18,9 @@ DECLARE
     v_los timestamptz[];
     v_his timestamptz[];
     v_insert text;
+    v_started_at timestamptz := clock_timestamp();
+    v_rows bigint := 0;
+    v_written bigint;
 BEGIN
     SELECT d.* INTO v_def FROM rollup.definition AS d WHERE d.rollup_name = p_rollup;
     IF v_def.rollup_name IS NULL
@@ -50,10 +54,15 @@ BEGIN
         EXECUTE format('DELETE FROM %s WHERE bucket >= $1 AND bucket < $2', v_store)
             USING v_los[v_i], v_his[v_i];
         EXECUTE v_insert USING v_los[v_i], v_his[v_i];
+        GET DIAGNOSTICS v_written = ROW_COUNT;
+        v_rows := v_rows + v_written;
         PERFORM rollup._touch_children(p_rollup, v_los[v_i], v_his[v_i]);
         UPDATE rollup.watermark AS w SET materialised_to = v_his[v_i]
         WHERE w.rollup_name = p_rollup AND w.materialised_to < v_his[v_i];
     END LOOP;
+    IF v_los IS NOT NULL THEN
+        PERFORM ops._note_refresh(p_rollup, v_rows, v_los[1], v_his[cardinality(v_his)], v_started_at);
+    END IF;
     RETURN coalesce(array_length(v_los, 1), 0);
 END
 $$;
