@@ -11,6 +11,7 @@ _JOBS = (
     ("telestream rekey", "* * * * *", "CALL silver.rekey_pending()"),
     ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
     ("telestream seal", "* * * * *", "SELECT audit.seal()"),
+    ("telestream quality", "*/5 * * * *", "SELECT count(*) FROM quality.check_expectations()"),
     ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),
     ("telestream retention", "37 2 * * *", "CALL ops.enforce_retention()"),
     # pg_cron keeps a row for each run and never removes one.
@@ -23,7 +24,8 @@ _JOBS = (
 
 
 def schedule(connection: Connection) -> str:
-    """Schedule refresh and sealing (each minute), maintenance and retention (each night); repeating it changes nothing.
+    """Schedule refresh and sealing (each minute), the check of expectations (each five), maintenance and retention (each
+    night); repeating it changes nothing.
 
     Returns:
         What does the scheduling, or why nothing does.
@@ -35,6 +37,7 @@ def schedule(connection: Connection) -> str:
         connection.execute(
             "SELECT public.add_job(j.proc::regproc, j.every) FROM (VALUES"
             " ('ops.refresh_job', interval '1 minute'), ('audit.seal_job', interval '1 minute'),"
+            " ('ops.quality_job', interval '5 minutes'),"
             " ('ops.maintain_job', interval '1 day'), ('ops.retention_job', interval '1 day')) AS j (proc, every)"
             " WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs AS t"
             " WHERE t.proc_schema || '.' || t.proc_name = j.proc)"
@@ -44,8 +47,8 @@ def schedule(connection: Connection) -> str:
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
     if row is None or not row[0]:
         return (
-            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(), ops.maintain() and"
-            " ops.enforce_retention() from outside"
+            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(),"
+            " quality.check_expectations(), ops.maintain() and ops.enforce_retention() from outside"
         )
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))

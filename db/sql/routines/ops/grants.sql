@@ -54,3 +54,6 @@ GRANT SELECT ON ops.horizon, ops.retention_rule, ops.archive_day, ops.archive_co
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
 GRANT SELECT, INSERT ON ops.legal_hold TO telestream_privacy;
 GRANT UPDATE (until) ON ops.legal_hold TO telestream_privacy;
+-- What is expected of each dataset, what came of it, and what is not judged.
+GRANT SELECT ON quality.expectation, quality.expectation_result, quality.incident, quality.maintenance
+TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
