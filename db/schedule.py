@@ -24,8 +24,9 @@ _JOBS = (
 
 
 def schedule(connection: Connection) -> str:
-    """Schedule refresh and sealing (each minute), the check of expectations (each five), maintenance and retention (each
-    night); repeating it changes nothing.
+    """Schedule refresh, sealing and checks (each minute or five), maintenance and retention (each night).
+
+    Repeating it changes nothing.
 
     Returns:
         What does the scheduling, or why nothing does.

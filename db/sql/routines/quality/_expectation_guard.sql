@@ -21,12 +21,12 @@ BEGIN
             WHEN new.every IS NULL OR new.every <= interval '0' THEN 'every is missing or not positive'
             WHEN new.weekdays IS NOT NULL AND new.due_at IS NULL THEN 'weekdays need due_at'
         END;
-        IF v_wrong IS NULL AND NOT EXISTS (
-            SELECT FROM pg_timezone_names AS z WHERE z.name = coalesce(new.time_zone, 'UTC')
-        ) THEN
+        BEGIN
+            PERFORM timezone(new.time_zone, now());
+        EXCEPTION WHEN invalid_parameter_value THEN
             v_wrong := format('time zone %s is not known', new.time_zone);
-            v_hint := 'Use a name of pg_timezone_names, e.g. Europe/London.';
-        END IF;
+            v_hint := 'Use a name of the time zone database, e.g. Europe/London.';
+        END;
     ELSE
         v_wrong := CASE
             WHEN num_nonnulls(new.source, new.every, new.due_at, new.weekdays, new.time_zone) > 0

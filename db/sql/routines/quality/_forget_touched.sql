@@ -1,5 +1,5 @@
 -- Forgets what was measured in buckets that loads have touched since the last check, so that they are
--- measured anew. Looks ten minutes further back, for a batch that was closed before the last check and
+-- measured anew. Looks a minute further back, for a batch that was closed before the last check and
 -- committed after.
 CREATE OR REPLACE FUNCTION quality._forget_touched(p_dataset text)
 RETURNS void
@@ -13,7 +13,7 @@ BEGIN
         SELECT DISTINCT date_trunc('hour', b.min_event_at) AS lo, date_trunc('hour', b.max_event_at) AS hi
         FROM ops.batch AS b
         WHERE b.dataset = p_dataset AND b.rows_loaded > 0 AND b.finished_at >= (
-            SELECT s.checked_to - interval '10 minutes' FROM quality.check_state AS s WHERE s.dataset = p_dataset
+            SELECT s.checked_to - interval '1 minute' FROM quality.check_state AS s WHERE s.dataset = p_dataset
         )
     )
     DELETE FROM quality.measurement AS m

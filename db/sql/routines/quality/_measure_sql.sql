@@ -9,7 +9,7 @@ AS $$
 DECLARE
     v_from text := CASE p_rule.relation
         WHEN 'fact' THEN format('silver.%I', 'fact_' || p_rule.dataset)
-        ELSE format('rollup.%I', p_rule.relation)
+        ELSE format('rollup.%I', coalesce(p_rule.relation, ''))
     END;
     v_time text := CASE
         WHEN p_rule.relation <> 'fact' THEN 'bucket'
@@ -45,12 +45,13 @@ BEGIN
     v_counts := CASE p_rule.statistic
         WHEN 'share' THEN format('r.%I::text = ANY (%L::text[])', p_rule.column_name, p_rule.among)
         WHEN 'null_share' THEN format('r.%I IS NULL', p_rule.column_name)
-        WHEN 'unknown_share' THEN format('r.%I = 0', p_rule.column_name) || coalesce(
-            format(
+        WHEN 'unknown_share' THEN format('r.%I = 0', p_rule.column_name) || CASE
+            WHEN v_dimension IS NULL THEN ''
+            ELSE format(
                 ' OR r.%I IN (SELECT d.%1$I FROM silver.%I AS d WHERE d.is_placeholder)',
                 p_rule.column_name, v_dimension
-            ), ''
-        )
+            )
+        END
     END;
     v_value := CASE p_rule.statistic
         WHEN 'rows' THEN format('coalesce(sum(%s), 0)', v_weight)
