@@ -150,8 +150,7 @@ class Alert:
             kind=payload.get("kind", "anomaly"),
             dataset=payload.get("dataset"),
             subject=payload.get("subject"),
-            z_score=payload.get("z_score") or 0.0,
-            **{name: payload[name] for name in ("status", "kpi", "cell_id", "value", "baseline", "message")},
+            **{name: payload[name] for name in ("status", "kpi", "cell_id", "value", "baseline", "z_score", "message")},
         )
 
 

@@ -54,7 +54,7 @@ COMMENT ON COLUMN quality.expectation.statistic IS
 'rows: sum of weight; distinct, mean, null_share, unknown_share of column_name; share: of the values in '
 'among; psi: population stability index of column_name; score';
 COMMENT ON COLUMN quality.expectation.column_name IS
-'Column it is about; for a score: score or a dimension of quality.score_by_day';
+'Column it is about; for a score: score or a dimension';
 COMMENT ON COLUMN quality.expectation.among IS 'share: the values that count, as text';
 COMMENT ON COLUMN quality.expectation.weight IS
 'Column of the rollup that says how many records a row stands for; null: one';

@@ -21,8 +21,6 @@ SQL_FROM_ROWS = {
     "ops.day_checksum(text,date)",
     "privacy.apply_masking()",
     "quality._apply_rules(bigint)",
-    "quality._expectation_guard()",
-    "quality._measure(quality.expectation,timestamp with time zone,timestamp with time zone)",
     "quality._rule_guard()",
     "rollup.refresh_table(text)",
 }

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import psycopg
 import redis
 from days import instant, load_day, prepare, refresh
-from fix_api import Api
+from graphql_api.fix_api import Api
 from websockets.sync.client import connect
 
 from telestream import channels

@@ -24,6 +24,7 @@ AS $$
             'ended_at', i.ended_at,
             'value', i.observed,
             'baseline', i.normal,
+            'z_score', 0,
             'message', i.message,
             'query', format(
                 'SELECT * FROM quality.expectation_result WHERE dataset = %L AND rule = %L AND subject = %L '
