@@ -92,11 +92,13 @@ def read_alerts(*, follow: bool = False) -> Iterator[dict[str, Any]]:
 
 def alerts_table(alerts: list[dict[str, Any]]) -> Table:
     """Return alerts as a table, each once."""
-    table = Table("started", "cell", "kpi", "status", "severity", "value", "normal", "message", title="Alerts")
+    table = Table(
+        "started", "cell or dataset", "kpi or rule", "status", "severity", "value", "normal", "message", title="Alerts"
+    )
     for alert in {one["alert_id"]: one for one in alerts}.values():
         table.add_row(
             f"{alert['started_at']:%Y-%m-%d %H:%M}",
-            alert["cell_id"],
+            alert["cell_id"] or "/".join(filter(None, (alert["dataset"], alert["subject"]))),
             alert["kpi"],
             alert["status"],
             alert["severity"],

@@ -17,6 +17,7 @@ from telestream.db.connection import connect, database_url, translated
 from telestream.db.customers import carry_to_facts
 from telestream.db.doctor_cli import doctor
 from telestream.db.edition import edition
+from telestream.db.quality_cli import add_commands
 from telestream.db.retention_cli import retention_app
 from telestream.db.schedule import schedule
 from telestream.db.storage_cli import storage_app
@@ -26,7 +27,7 @@ from telestream.stack.database import create_admin_role, prepare_database
 db_app = typer.Typer(help="Migrate the database, add users, see where it stands.", no_args_is_help=True)
 user_app = typer.Typer(help="Login users and the roles they hold.", no_args_is_help=True)
 gold_app = typer.Typer(help="Refresh Gold and check that it equals Silver.", no_args_is_help=True)
-quality_app = typer.Typer(help="Quality scores, quarantine and replay.", no_args_is_help=True)
+quality_app = typer.Typer(help="Quality scores, expectations, quarantine and replay.", no_args_is_help=True)
 db_app.add_typer(user_app, name="user")
 
 
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(db_app, name="db")
     app.add_typer(gold_app, name="gold")
+    add_commands(quality_app)
     app.add_typer(quality_app, name="quality")
     app.add_typer(archive_app, name="archive")
     app.add_typer(retention_app, name="retention")

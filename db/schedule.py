@@ -11,6 +11,7 @@ _JOBS = (
     ("telestream rekey", "* * * * *", "CALL silver.rekey_pending()"),
     ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
     ("telestream seal", "* * * * *", "SELECT audit.seal()"),
+    ("telestream quality", "*/5 * * * *", "SELECT count(*) FROM quality.check_expectations()"),
     ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),
     ("telestream retention", "37 2 * * *", "CALL ops.enforce_retention()"),
     # pg_cron keeps a row for each run and never removes one.
@@ -25,6 +26,7 @@ _JOBS = (
 _COMMUNITY_JOBS = (
     ("ops.refresh_job", "1 minute"),
     ("audit.seal_job", "1 minute"),
+    ("ops.quality_job", "5 minutes"),
     ("ops.maintain_job", "1 day"),
     ("ops.retention_job", "1 day"),
 )
@@ -38,7 +40,9 @@ def job_names(connection: Connection) -> list[str]:
 
 
 def schedule(connection: Connection) -> str:
-    """Schedule refresh and sealing (each minute), maintenance and retention (each night); repeating it changes nothing.
+    """Schedule refresh, sealing and checks (each minute or five), maintenance and retention (each night).
+
+    Repeating it changes nothing.
 
     Where there is compression, its policies are set too, see `apply_storage`.
 
@@ -60,8 +64,8 @@ def schedule(connection: Connection) -> str:
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
     if row is None or not row[0]:
         return (
-            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(), ops.maintain() and"
-            " ops.enforce_retention() from outside"
+            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(),"
+            " quality.check_expectations(), ops.maintain() and ops.enforce_retention() from outside"
         )
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))

@@ -105,24 +105,30 @@ class Acknowledgement:
     reason: LookupReason | None = strawberry.field(description="Why there is none; null if there is.")
 
 
-@strawberry.type(description="An alert: an anomaly opened or ended. Sent at least once, under a stable id.")
+@strawberry.type(
+    description="An alert: an anomaly, or an incident of data quality, opened or ended. "
+    "Sent at least once, under a stable id."
+)
 class Alert:
     """An alert."""
 
     alert_id: strawberry.ID = strawberry.field(description="Stable id: ignore one that was seen; resume after it.")
-    anomaly_id: strawberry.ID = strawberry.field(description="The anomaly.")
+    anomaly_id: strawberry.ID = strawberry.field(description="The anomaly; of quality: the incident, negative.")
     status: str = strawberry.field(description="open or ended.")
     severity: Severity = strawberry.field(description="How bad it is.")
-    kpi: str = strawberry.field(description="KPI.")
-    cell_id: strawberry.ID = strawberry.field(description="Cell.")
+    kpi: str = strawberry.field(description="KPI; of quality: the rule.")
+    cell_id: strawberry.ID = strawberry.field(description="Cell; empty for quality.")
     technology: str | None = strawberry.field(description="Technology of the cell.")
     started_at: datetime = strawberry.field(description="Start of the first bad window.")
     ended_at: datetime | None = strawberry.field(description="Start of the first good window after it.")
     value: float = strawberry.field(description="Value in the worst window.")
     baseline: float = strawberry.field(description="What was normal.")
-    z_score: float = strawberry.field(description="Robust z-score of the worst window.")
+    z_score: float = strawberry.field(description="Robust z-score of the worst window; 0 for quality.")
     message: str = strawberry.field(description="What happened, for people.")
     raised_at: datetime = strawberry.field(description="When it was raised.")
+    kind: str = strawberry.field(description="anomaly or quality.")
+    dataset: str | None = strawberry.field(description="Of quality: the dataset.")
+    subject: str | None = strawberry.field(description="Of quality: the source or part; null for all of the dataset.")
 
     # What was made of it for a query, so that a thousand subscribers of the same query cost one execution.
     rendered: strawberry.Private[dict[Any, str] | None] = None
@@ -140,6 +146,10 @@ class Alert:
             raised_at=datetime.fromisoformat(payload["raised_at"]),
             rendered=payload.rendered if isinstance(payload, LiveAlert) else None,
             technology=payload.get("technology"),
+            # An alert that was raised before there was another kind has none.
+            kind=payload.get("kind", "anomaly"),
+            dataset=payload.get("dataset"),
+            subject=payload.get("subject"),
             **{name: payload[name] for name in ("status", "kpi", "cell_id", "value", "baseline", "z_score", "message")},
         )
 

@@ -54,6 +54,26 @@ class Freshness:
     pending_buckets: int = strawberry.field(description="Buckets of Gold that wait for a refresh.")
 
 
+@strawberry.type(description="The latest result of what is expected of a dataset as a whole.")
+class Expectation:
+    """An expectation and its latest result."""
+
+    dataset: str = strawberry.field(description="The dataset.")
+    rule: str = strawberry.field(description="The rule, as in the table quality.expectation.")
+    subject: str = strawberry.field(description="Source or part of the dataset; empty: all of it.")
+    kind: str = strawberry.field(description="freshness, volume, referential, distribution or score.")
+    dimension: str = strawberry.field(description="Dimension of quality it belongs to.")
+    message: str = strawberry.field(description="What it is about, for people.")
+    bucket: datetime = strawberry.field(description="Start of the hour or day that was judged last.")
+    outcome: str = strawberry.field(description="passed, failed, no_history, maintenance or error.")
+    observed: float | None = strawberry.field(description="What was found.")
+    at_least: float | None = strawberry.field(description="Least value that passes; null: any.")
+    at_most: float | None = strawberry.field(description="Greatest value that passes; null: any.")
+    reason: str | None = strawberry.field(description="Why it was not judged.")
+    failing_since: datetime | None = strawberry.field(description="Start of the open incident; null: none.")
+    judged_at: datetime = strawberry.field(description="When it was judged.")
+
+
 @strawberry.type(description="A batch: the unit of commit, `rowsIn = rowsLoaded + rowsDuplicate + rowsQuarantined`.")
 class Batch:
     """A batch."""
@@ -129,6 +149,25 @@ class QualityQuery:
     async def freshness(self, info: ApiInfo) -> list[Freshness] | None:
         rows = await info.context.read(sql.SQL("SELECT f.* FROM ops.freshness AS f ORDER BY f.dataset"))
         return [Freshness(**row) for row in rows]
+
+    @strawberry.field(
+        # A check changes it without a batch, so no part of Gold tells when a cached answer is old.
+        **marked(Scope.QUALITY, "What is expected of datasets, and what came of it last.", cost=20)
+    )
+    async def expectations(
+        self,
+        info: ApiInfo,
+        dataset: Annotated[Dataset | None, argument(description="Only this dataset.")] = None,
+        failing_only: Annotated[bool, argument(description="Only what has an open incident.")] = False,
+    ) -> list[Expectation] | None:
+        rows = await info.context.read(
+            sql.SQL(
+                "SELECT s.dataset, s.rule, s.subject, s.kind, s.dimension, s.message, s.bucket, s.outcome, s.observed,"
+                " s.at_least, s.at_most, s.reason, s.failing_since, s.judged_at FROM quality.expectation_status AS s"
+                " WHERE {} AND {} ORDER BY s.dataset, s.rule, s.subject LIMIT 2000"
+            ).format(_of("s", dataset), sql.SQL("s.failing_since IS NOT NULL" if failing_only else "true"))
+        )
+        return [Expectation(**row) for row in rows]
 
     @strawberry.field(**marked(Scope.QUALITY, "Batches, page by page; not for analysts.", size="first", default=50))
     async def batches(

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from telestream.console import console
-from telestream.db import rollups
+from telestream.db import expectations, rollups
 from telestream.db.connection import database_url
 from telestream.errors import UsageError
 from telestream.loaders import customers_cli, profiles_cli
@@ -88,6 +88,7 @@ def load_files(
             console.print(rollups.LEFT_TO_JOB)
         elif buckets:
             console.print(f"Gold: {buckets:,} touched buckets refreshed in {time.monotonic() - started:.1f} s")
+        expectations.check(database_url())
     if results and all(result.outcome.startswith("already") for result in results):
         console.print("all files are known by their content: nothing was changed")
     return results

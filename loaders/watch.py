@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from telestream.db import rollups
+from telestream.db import expectations, rollups
 from telestream.db.connection import database_url
 from telestream.errors import UsageError
 from telestream.loaders.pipeline import CdrLoader
@@ -56,6 +56,7 @@ def watch(
                 print_notes(results, console)
                 if refresh:
                     rollups.refresh(database_url())
+                    expectations.check(database_url())
             stop.wait(interval)
     console.print(f"stopped at {time.strftime('%H:%M:%S')}; the next watch goes on from here")
 

@@ -20,6 +20,8 @@ def test_jobs_are_added_once_and_run(fresh_community_url: str) -> None:
         jobs = connection.execute(
             "SELECT job_id, proc_name FROM timescaledb_information.jobs WHERE proc_schema IN ('ops', 'audit') ORDER BY 2"
         ).fetchall()
-        assert [name for _, name in jobs] == ["maintain_job", "refresh_job", "retention_job", "seal_job"]
+        assert [name for _, name in jobs] == [
+            "maintain_job", "quality_job", "refresh_job", "retention_job", "seal_job",
+        ]  # fmt: skip
         for job_id, _ in jobs:
             connection.execute("CALL public.run_job(%s)", (job_id,))

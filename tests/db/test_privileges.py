@@ -69,6 +69,13 @@ READ = {
     "gold.network_kpi_daily": READERS,
     "gold.fact_customer_usage_daily": READERS,
     "gold.revenue_daily": READERS,
+    "quality.expectation": EVERYONE,
+    "quality.expectation_result": EVERYONE,
+    "quality.expectation_status": EVERYONE,
+    "quality.incident": EVERYONE,
+    "quality.maintenance": EVERYONE,
+    "quality.measurement": set[str](),
+    "quality.check_state": set[str](),
     "ops.horizon": EVERYONE,
     "ops.retention_rule": EVERYONE,
     "ops.archive_day": EVERYONE,
@@ -136,6 +143,9 @@ CALL = {
     "INSERT INTO quality.rule (dataset, rule, dimension, severity, message) VALUES ('cdr', 'x', 'validity', 'error', 'x')": set[
         str
     ](),
+    "SELECT * FROM quality.check_expectations()": {"loader", "consumer"},
+    "UPDATE quality.expectation SET at_least = 0": set[str](),
+    "DELETE FROM quality.incident": set[str](),
     "DELETE FROM silver.fact_cdr": set[str](),
     "UPDATE bronze.cdr SET caller = 'x'": set[str](),
     "DELETE FROM quality.quarantine": set[str](),

@@ -59,6 +59,10 @@ export class Alerts {
     this.after = alert.alertId;
     if (this.seen.has(alert.alertId)) return;
     this.seen.add(alert.alertId);
+    const text = `${alert.severity.toLowerCase()} alert ${alert.endedAt ? "ended" : ""}: ${alert.message}`;
+    byId("alerts-news").textContent = text;
+    // One of data quality has no cell: nothing on this page to look at, nothing to acknowledge.
+    if (!alert.cellId) return;
     const known = this.entries.get(alert.anomalyId);
     this.entries.set(alert.anomalyId, {
       by: null,
@@ -80,7 +84,6 @@ export class Alerts {
       endedAt: alert.endedAt,
       isNew: true,
     });
-    byId("alerts-news").textContent = `${alert.severity.toLowerCase()} alert ${alert.endedAt ? "ended" : ""}: ${alert.message}`;
     this.#paint();
     this.onChange();
   }

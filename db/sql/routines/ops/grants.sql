@@ -68,3 +68,5 @@ GRANT SELECT ON ops.lineage_event, ops.lineage_run, ops.lineage_mark, ops.lineag
 TO telestream_loader, telestream_consumer, telestream_api, telestream_engineer, telestream_privacy;
 GRANT UPDATE (attempts, next_attempt_at, problem, parked_at), DELETE ON ops.lineage_outbox
 TO telestream_consumer;
+-- What is expected of each dataset, what came of it, and what is not judged.
+GRANT SELECT ON quality.expectation, quality.expectation_result, quality.incident, quality.maintenance
