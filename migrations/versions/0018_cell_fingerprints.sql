@@ -119,7 +119,7 @@ CREATE TABLE analytics.cell_fingerprint (
 CREATE INDEX cell_fingerprint_nearest ON analytics.cell_fingerprint
 USING hnsw (fingerprint public.vector_l2_ops) WITH (m = 16, ef_construction = 128);
 COMMENT ON TABLE analytics.cell_fingerprint IS
-'How the load of a cell is spread over the week, and its quality, as a vector; cells with too little have none';
+'How the load of a cell is spread over the week, and its quality; cells with too little have none';
 COMMENT ON COLUMN analytics.cell_fingerprint.cell_key IS 'Cell';
 COMMENT ON COLUMN analytics.cell_fingerprint.fingerprint IS
 '168 square roots of the hours'' shares of the week, then four of quality: failed calls, dropped calls, '
@@ -162,6 +162,8 @@ INSERT INTO ops.setting (name, value, description) VALUES
 -- Places -------------------------------------------------------------------------------------------
 
 -- Points on the globe, not on a sheet of degrees: no seam at the 180th meridian, and the nearest come first.
+-- Cells are thousands, not millions: a moment.
+-- squawk-ignore require-concurrent-index-creation
 CREATE INDEX dim_network_cell_earth ON silver.dim_network_cell
 USING gist (public.ll_to_earth(latitude, longitude)) WHERE latitude IS NOT NULL AND longitude IS NOT NULL;
 

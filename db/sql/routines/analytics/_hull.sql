@@ -1,5 +1,6 @@
--- Returns the convex hull of points as a closed polygon (Andrew's monotone chain); null for fewer than three.
-CREATE OR REPLACE FUNCTION analytics._hull(p_points point [])
+-- Returns the convex hull of points as a closed polygon (Andrew's monotone chain); null for fewer than
+-- three.
+CREATE OR REPLACE FUNCTION analytics._hull(p_points point[])
 RETURNS polygon
 LANGUAGE plpgsql IMMUTABLE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -46,5 +47,5 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION analytics._hull(point []) IS 'Convex hull of points';
-REVOKE ALL ON FUNCTION analytics._hull(point []) FROM PUBLIC;
+COMMENT ON FUNCTION analytics._hull(point[]) IS 'Convex hull of points';
+REVOKE ALL ON FUNCTION analytics._hull(point[]) FROM PUBLIC;

@@ -1,5 +1,6 @@
--- Notes the weeks whose hourly Gold was refreshed: the refresh takes the marks off the list in the transaction
--- that makes Gold right, or after it. So what is noted here is to be read again, whatever came late.
+-- Notes the weeks whose hourly Gold was refreshed: the refresh takes the marks off the list in the
+-- transaction that makes Gold right, or after it. So what is noted here is to be read again, whatever came
+-- late.
 CREATE OR REPLACE FUNCTION analytics._note_stale_weeks()
 RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER

@@ -1,8 +1,8 @@
--- Makes the vector of a cell of its sums. Load: means per hour of the week; an hour that Gold has nothing of gets
--- what the same hour of the other days has, else what the cell has on average; each hour lends a quarter to either
--- neighbour; then the square roots of the shares, so that the noise of few records is the same in every hour and
--- the length is 1. Quality: square roots of shares, too; what is not known counts as 0.2, which is usual. Null for
--- a cell without any load.
+-- Makes the vector of a cell of its sums. Load: means per hour of the week; an hour that Gold has nothing
+-- of gets what the same hour of the other days has, else what the cell has on average; each hour lends a
+-- quarter to either neighbour; then the square roots of the shares, so that the noise of few records is
+-- the same in every hour and the length is 1. Quality: square roots of shares, too; what is not known
+-- counts as 0.2, which is usual. Null for a cell without any load.
 CREATE OR REPLACE FUNCTION analytics._profile(
     p_load public.vector, p_hours public.vector, p_attempts bigint, p_failed bigint, p_answered bigint,
     p_dropped bigint, p_connections bigint, p_drops bigint, p_latency_us_sum bigint, p_latency_samples bigint
@@ -17,9 +17,9 @@ AS $$
             ::public.vector
         ),
         ARRAY[
-            coalesce(sqrt(least(1, p_failed::double precision / nullif(p_attempts, 0))), 0.2),
-            coalesce(sqrt(least(1, p_dropped::double precision / nullif(p_answered, 0))), 0.2),
-            coalesce(sqrt(least(1, p_drops::double precision / nullif(p_connections, 0))), 0.2),
+            CASE WHEN p_attempts > 0 THEN sqrt(least(1, p_failed::double precision / p_attempts)) ELSE 0.2 END,
+            CASE WHEN p_answered > 0 THEN sqrt(least(1, p_dropped::double precision / p_answered)) ELSE 0.2 END,
+            CASE WHEN p_connections > 0 THEN sqrt(least(1, p_drops::double precision / p_connections)) ELSE 0.2 END,
             coalesce(
                 p_latency_us_sum::double precision
                 / nullif(p_latency_us_sum + 100000 * p_latency_samples::double precision, 0), 0.2

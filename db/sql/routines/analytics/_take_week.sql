@@ -1,7 +1,8 @@
--- Reads one week of Gold anew: which hours it has, and the load and quality of each cell. Returns the cells whose
--- profile may differ from before: all of the week where it has other hours now, else those with other numbers.
+-- Reads one week of Gold anew: which hours it has, and the load and quality of each cell. Returns the
+-- cells whose profile may differ from before: all of the week where it has other hours now, else those
+-- with other numbers.
 CREATE OR REPLACE FUNCTION analytics._take_week(p_week date)
-RETURNS integer []
+RETURNS integer[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET jit = off
@@ -41,7 +42,7 @@ BEGIN
         INSERT INTO analytics.week AS w (week, hours, slots)
         SELECT p_week, f.hours, f.slots FROM found AS f
         ON CONFLICT (week) DO UPDATE SET hours = excluded.hours, slots = excluded.slots
-        WHERE w.hours IS DISTINCT FROM excluded.hours
+        WHERE w.hours OPERATOR (public.<>) excluded.hours
         RETURNING w.week
     )
     SELECT array_agg(c.cell_key) INTO v_changed
@@ -114,13 +115,14 @@ BEGIN
             failed = excluded.failed, answered = excluded.answered, dropped = excluded.dropped,
             connections = excluded.connections, drops = excluded.drops,
             latency_us_sum = excluded.latency_us_sum, latency_samples = excluded.latency_samples
-        WHERE (
-            w.load, w.attempts, w.failed, w.answered, w.dropped, w.connections, w.drops, w.latency_us_sum,
-            w.latency_samples
-        ) IS DISTINCT FROM (
-            excluded.load, excluded.attempts, excluded.failed, excluded.answered, excluded.dropped,
-            excluded.connections, excluded.drops, excluded.latency_us_sum, excluded.latency_samples
-        )
+        WHERE w.load OPERATOR (public.<>) excluded.load
+            OR (
+                w.attempts, w.failed, w.answered, w.dropped, w.connections, w.drops, w.latency_us_sum,
+                w.latency_samples
+            ) <> (
+                excluded.attempts, excluded.failed, excluded.answered, excluded.dropped, excluded.connections,
+                excluded.drops, excluded.latency_us_sum, excluded.latency_samples
+            )
         RETURNING w.cell_key
     )
     SELECT array_agg(u.cell_key) INTO v_changed

@@ -1,7 +1,7 @@
 -- requires: analytics/_take_week.sql, analytics/_profile.sql
--- Brings fingerprints and drift up to date with Gold: reads the weeks that were refreshed since, and makes anew
--- what stands on a week that has changed. Work and memory are bounded by the weeks kept, not by the facts.
--- Returns the number of cells made anew and what came of it.
+-- Brings fingerprints and drift up to date with Gold: reads the weeks that were refreshed since, and makes
+-- anew what stands on a week that has changed. Work and memory are bounded by the weeks kept, not by the
+-- facts. Returns the number of cells made anew and what came of it.
 CREATE OR REPLACE FUNCTION analytics.build_cell_fingerprints(OUT o_rows bigint, OUT o_result text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

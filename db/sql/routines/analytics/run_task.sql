@@ -1,7 +1,7 @@
 -- requires: analytics/build_cell_fingerprints.sql
 -- Runs a task of analytics.task, or all that are enabled, one at a time, and keeps a row of each in
--- analytics.run. A task that fails is written down, the others run, and the first error is raised at the end.
--- Commits, so it cannot run in a transaction block.
+-- analytics.run. A task that fails is written down, the others run, and the first error is raised at the
+-- end. Commits, so it cannot run in a transaction block.
 CREATE OR REPLACE PROCEDURE analytics.run_task(p_task text DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$

@@ -1,8 +1,8 @@
 -- requires: analytics/similar_cells.sql, analytics/_values.sql
--- Asks the ten cells most like that of an anomaly whether they showed the same in its worst window, each against
--- its own baseline. alone: fewer than half did, so the cell behaves like no cell of its kind; shared: half or
--- more; unknown: no fingerprint, or fewer than three of them could be judged. No row: no such anomaly. It is worked
--- out when asked, so that the detection does not wait for it.
+-- Asks the ten cells most like that of an anomaly whether they showed the same in its worst window, each
+-- against its own baseline. alone: fewer than half did, so the cell behaves like no cell of its kind;
+-- shared: half or more; unknown: no fingerprint, or fewer than three of them could be judged. No row: no
+-- such anomaly. It is worked out when asked, so that the detection does not wait for it.
 CREATE OR REPLACE FUNCTION analytics.second_opinion(
     p_anomaly_id bigint, OUT o_opinion text, OUT o_peers integer, OUT o_alike integer
 )

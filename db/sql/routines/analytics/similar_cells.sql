@@ -1,8 +1,9 @@
 -- requires: gold/cells_near.sql, gold/cells_of_region.sql
--- Returns the cells whose fingerprints lie nearest to that of p_cell_id, of one technology, one region with those in
--- it, or within a distance of the cell, where given. Without a filter the HNSW index answers; with one that leaves
--- few enough cells each of them is compared, which is exact; else the index is read on until p_k fit. A cell
--- without fingerprint, or without a place where a distance is given, has no similar ones: no rows.
+-- Returns the cells whose fingerprints lie nearest to that of p_cell_id, of one technology, one region
+-- with those in it, or within a distance of the cell, where given. Without a filter the HNSW index
+-- answers; with one that leaves few enough cells each of them is compared, which is exact; else the index
+-- is read on until p_k fit. A cell without fingerprint, or without a place where a distance is given, has
+-- no similar ones: no rows.
 CREATE OR REPLACE FUNCTION analytics.similar_cells(
     p_cell_id text, p_k integer DEFAULT 10, p_technology text DEFAULT NULL, p_region_code text DEFAULT NULL,
     p_within_km double precision DEFAULT NULL

@@ -1,6 +1,6 @@
 -- requires: gold/distance_km.sql
--- Returns the cells within a distance of a point, across the 180th meridian and the poles too. The index finds
--- the cube around the circle; its ball is a little larger than ours, hence the allowance.
+-- Returns the cells within a distance of a point, across the 180th meridian and the poles too. The index
+-- finds the cube around the circle; its ball is a little larger than ours, hence the allowance.
 CREATE OR REPLACE FUNCTION gold.cells_near(
     p_latitude double precision, p_longitude double precision, p_radius_km double precision
 )

@@ -1,7 +1,8 @@
 -- requires: gold/distance_km.sql, gold/cells_of_region.sql, analytics/_hull.sql
--- Returns the points of a grid inside the hull of a region's cells whose nearest active cell, of whatever region,
--- is further than p_gap_km away. Active is a cell that had load in the weeks of the fingerprints; before the
--- first run of analytics every cell with a place is. The hull must not cross the 180th meridian.
+-- Returns the points of a grid inside the hull of a region's cells whose nearest active cell, of whatever
+-- region, is further than p_gap_km away. Active is a cell that had load in the weeks of the fingerprints;
+-- before the first run of analytics every cell with a place is. The hull must not cross the 180th
+-- meridian.
 CREATE OR REPLACE FUNCTION gold.coverage_gap(
     p_region_code text, p_gap_km double precision DEFAULT 5, p_step_km double precision DEFAULT 2,
     p_technology text DEFAULT NULL
@@ -25,7 +26,7 @@ DECLARE
         FROM analytics.week AS w
     );
 BEGIN
-    IF coalesce(p_gap_km <= 0 OR p_step_km <= 0, true) OR p_gap_km > 20000 OR p_step_km > 20000 THEN
+    IF coalesce(p_gap_km <= 0 OR p_step_km < 0.001, true) OR p_gap_km > 20000 OR p_step_km > 20000 THEN
         RAISE EXCEPTION 'the gap or the step of the grid cannot be used'
             USING ERRCODE = 'TS045', HINT = 'Give kilometres above 0, 20,000 at most.';
     END IF;
@@ -78,7 +79,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION gold.coverage_gap(text, double precision, double precision, text) IS
-'Points of a grid over a region that lie further than p_gap_km from the nearest active cell, the loneliest first';
+'Points of a grid over a region with no active cell within p_gap_km, the loneliest first';
 REVOKE ALL ON FUNCTION gold.coverage_gap(text, double precision, double precision, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION gold.coverage_gap(text, double precision, double precision, text)
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
