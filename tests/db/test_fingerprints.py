@@ -127,9 +127,7 @@ def test_cells_of_a_kind_are_alike_whatever_their_size(gold: psycopg.Connection)
     assert set(similar(gold, "office-0", 2)) == {"office-1", "office-2"}
     assert set(similar(gold, "home-2", 2)) == {"home-0", "home-1"}
     assert len(similar(gold, "home-2")) == 5
-    distances = [
-        d for (d,) in gold.execute("SELECT distance FROM analytics.similar_cells('office-0')").fetchall()
-    ]
+    distances = [d for (d,) in gold.execute("SELECT distance FROM analytics.similar_cells('office-0')").fetchall()]
     assert distances == sorted(distances)
     assert distances[0] == pytest.approx(0, abs=1e-3)
 
@@ -321,9 +319,7 @@ def test_the_index_finds_what_comparing_all_finds(gold: psycopg.Connection) -> N
     )
     gold.execute("ANALYZE analytics.cell_fingerprint")
     asked = [f"n{n}" for n in range(1, 600, 20)]
-    hits = sum(
-        len(set(similar(gold, one, 10)) & set(similar(gold, one, 10, p_within_km=20_000))) for one in asked
-    )
+    hits = sum(len(set(similar(gold, one, 10)) & set(similar(gold, one, 10, p_within_km=20_000))) for one in asked)
     assert hits >= 0.95 * 10 * len(asked)
     plan = gold.execute(
         "EXPLAIN SELECT cell_key FROM analytics.cell_fingerprint ORDER BY fingerprint <->"

@@ -17,7 +17,6 @@ SELECT
     (100 * power((public.subvector(f.fingerprint, 169, 4)::real[])[2], 2))::real AS dropped_pct,
     (100 * power((public.subvector(f.fingerprint, 169, 4)::real[])[3], 2))::real AS lost_pct,
     f.peer_distance,
-    percent_rank() OVER (ORDER BY f.peer_distance NULLS FIRST) AS peer_distance_rank,
     f.built_at,
     f.cell_key
 FROM analytics.cell_fingerprint AS f
@@ -40,8 +39,8 @@ COMMENT ON COLUMN gold.cell_fingerprint.failed_pct IS 'Failed per 100 voice call
 COMMENT ON COLUMN gold.cell_fingerprint.dropped_pct IS 'Lost per 100 answered calls; 4 where there are none';
 COMMENT ON COLUMN gold.cell_fingerprint.lost_pct IS
 'Lost per 100 attaches, set-ups and handovers; 4 where there are none';
-COMMENT ON COLUMN gold.cell_fingerprint.peer_distance IS 'Mean distance to the five most similar cells';
-COMMENT ON COLUMN gold.cell_fingerprint.peer_distance_rank IS 'Share of cells that are less alone, 0 to 1';
+COMMENT ON COLUMN gold.cell_fingerprint.peer_distance IS
+'Mean distance to the five most similar cells: the larger, the less it behaves like any';
 COMMENT ON COLUMN gold.cell_fingerprint.built_at IS 'When it was made';
 COMMENT ON COLUMN gold.cell_fingerprint.cell_key IS 'Key of silver.dim_network_cell';
 GRANT SELECT ON gold.cell_fingerprint
