@@ -35,9 +35,7 @@ def test_each_kind_follows_its_curve(tmp_path: Path) -> None:
     work, evening = slice(9, 16), slice(19, 23)
     assert monday["business"][work].sum() > 5 * monday["business"][evening].sum()
     assert monday["residential"][evening].sum() > monday["residential"][work].sum()
-    sunday = by_kind_and_hour(
-        tmp_path / "sun.parquet", GenerateSpec(**{**vars(SPEC), "day": SUNDAY})
-    )
+    sunday = by_kind_and_hour(tmp_path / "sun.parquet", GenerateSpec(**{**vars(SPEC), "day": SUNDAY}))
     assert sunday["stadium"][13:20].sum() > 5 * monday["stadium"][13:20].sum()
     assert sunday["business"].sum() < monday["business"].sum() / 3
     assert sum(counts.sum() for counts in sunday.values()) == SPEC.rows
