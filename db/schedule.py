@@ -12,6 +12,7 @@ _JOBS = (
     ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
     ("telestream seal", "* * * * *", "SELECT audit.seal()"),
     ("telestream quality", "*/5 * * * *", "SELECT count(*) FROM quality.check_expectations()"),
+    ("telestream analytics", "47 2 * * *", "CALL analytics.run_task()"),
     ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),
     ("telestream retention", "37 2 * * *", "CALL ops.enforce_retention()"),
     # pg_cron keeps a row for each run and never removes one.
@@ -29,6 +30,7 @@ _COMMUNITY_JOBS = (
     ("ops.quality_job", "5 minutes"),
     ("ops.maintain_job", "1 day"),
     ("ops.retention_job", "1 day"),
+    ("analytics.run_job", "1 day"),
 )
 
 
@@ -40,11 +42,9 @@ def job_names(connection: Connection) -> list[str]:
 
 
 def schedule(connection: Connection) -> str:
-    """Schedule refresh, sealing and checks (each minute or five), maintenance and retention (each night).
+    """Schedule refresh and sealing (each minute), checks (each five) and the rest (each night).
 
-    Repeating it changes nothing.
-
-    Where there is compression, its policies are set too, see `apply_storage`.
+    Repeating it changes nothing. Where there is compression, its policies are set too, see `apply_storage`.
 
     Returns:
         What does the scheduling, or why nothing does.
@@ -65,7 +65,7 @@ def schedule(connection: Connection) -> str:
     if row is None or not row[0]:
         return (
             "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(),"
-            " quality.check_expectations(), ops.maintain() and ops.enforce_retention() from outside"
+            " quality.check_expectations(), ops.maintain(), ops.enforce_retention() and analytics.run_task() from outside"
         )
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))
