@@ -70,6 +70,8 @@ GRANT UPDATE (attempts, next_attempt_at, problem, parked_at), DELETE ON ops.line
 TO telestream_consumer;
 -- What is expected of each dataset, what came of it, and what is not judged.
 GRANT SELECT ON quality.expectation, quality.expectation_result, quality.incident, quality.maintenance
+TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
 -- Cells are no persons: who reads Gold may read how they behave, and what has run.
 GRANT SELECT ON analytics.task, analytics.run, analytics.week, analytics.cell_week,
 analytics.cell_fingerprint, analytics.cell_drift
+TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
