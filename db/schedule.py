@@ -65,7 +65,8 @@ def schedule(connection: Connection) -> str:
     if row is None or not row[0]:
         return (
             "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(),"
-            " quality.check_expectations(), ops.maintain(), ops.enforce_retention() and analytics.run_task() from outside"
+            " quality.check_expectations(), ops.maintain(), ops.enforce_retention() and analytics.run_task()"
+            " from outside"
         )
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))
