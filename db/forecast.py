@@ -10,10 +10,11 @@ import multiprocessing
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+import adbc_driver_manager
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -131,7 +132,7 @@ def make(url: str, now: datetime, *, horizon: int = HORIZON, workers: int = _WOR
         days = (first_day - history_from).days
         scores = {measure: Score.empty(horizon) for measure in MEASURES}
         cells = rows = 0
-        with arrow_batches(url, statement, role=OWNER) as reader:
+        with _read(url, statement) as reader:
             for done in _forecast(_parts(reader, days), horizon, every, workers):
                 table = _table(done, forecast_id, first_day, horizon)
                 with connection.transaction():
@@ -143,6 +144,19 @@ def make(url: str, now: datetime, *, horizon: int = HORIZON, workers: int = _WOR
             _write_scores(connection, forecast_id, scores)
             connection.execute("SELECT analytics.close_forecast(%s, %s)", (forecast_id, cells))
     return Made(forecast_id, first_day, cells, rows, scores)
+
+
+@contextmanager
+def _read(url: str, statement: sql.Composable) -> Iterator[pa.RecordBatchReader]:
+    try:
+        with arrow_batches(url, statement, role=OWNER) as reader:
+            yield reader
+    except (adbc_driver_manager.Error, OSError) as exc:
+        raise TransientError(
+            "the database broke off while the history was read",
+            detail=str(exc).splitlines()[0],
+            hint="Run the same command again; readers keep the forecast before.",
+        ) from exc
 
 
 def _parts(reader: pa.RecordBatchReader, days: int) -> Iterator[_Part]:
