@@ -25,6 +25,12 @@ _Seed = Annotated[
     int,
     typer.Option("--seed", help="The same seed gives the same people and cells, and the same rows of a day."),
 ]
+_Archetypes = Annotated[
+    bool,
+    typer.Option(
+        "--archetypes", help="Let each cell follow one of five curves of the week: business, residential, stadium, …"
+    ),
+]
 _Cells = Annotated[int, typer.Option("--cells", help="Number of cells; their traffic is heavy-tailed.")]
 
 _generate = typer.Typer(
@@ -65,6 +71,7 @@ def cdr(
     bad: Annotated[
         float, typer.Option("--bad", help="Share of rows that must be refused, each for exactly one reason.")
     ] = GenerateSpec.bad,
+    archetypes: _Archetypes = GenerateSpec.archetypes,
 ) -> None:
     """Write one day of CDRs in the canonical format, and beside it OUT.manifest.json with the truth about it.
 
@@ -87,6 +94,7 @@ def cdr(
         duplicates=duplicates,
         late=late,
         bad=bad,
+        archetypes=archetypes,
     )
     started = time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -113,12 +121,13 @@ def write_cells(
     out: Annotated[Path, typer.Option("--out", help="The CSV file to write.")],
     count: _Cells = GenerateSpec.cells,
     seed: _Seed = GenerateSpec.seed,
+    archetypes: _Archetypes = GenerateSpec.archetypes,
 ) -> None:
     """Write the cells that the CDRs of a seed name: place, region, technology and weight of each.
 
-    Give the same --cells and --seed as to `generate cdr`.
+    Give the same --cells, --seed and --archetypes as to `generate cdr`; with the last a column has the truth.
     """
-    table = population.cells(GenerateSpec(rows=1, day=date(2026, 3, 1), cells=count, seed=seed))
+    table = population.cells(GenerateSpec(rows=1, day=date(2026, 3, 1), cells=count, seed=seed, archetypes=archetypes))
     try:
         pyarrow.csv.write_csv(table, out, pyarrow.csv.WriteOptions(quoting_style="needed"))
     except OSError as exc:

@@ -80,6 +80,8 @@ class GenerateSpec:
     duplicates: float = 0.0
     late: float = 0.0
     bad: float = 0.0
+    archetypes: bool = False
+    """Whether cells follow one of five curves over the week, see `archetypes.py`."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (

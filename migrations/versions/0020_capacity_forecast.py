@@ -7,7 +7,7 @@ of it, so a night's forecast never replaces the one before, and each carries its
 from telestream.db.revision import run_sql
 
 revision = "0020"
-down_revision = "0012"
+down_revision = "0018"
 
 
 def upgrade() -> None:
