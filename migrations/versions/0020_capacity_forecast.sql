@@ -91,6 +91,16 @@ COMMENT ON COLUMN analytics.forecast_backtest.to_naive IS
 COMMENT ON COLUMN analytics.forecast_backtest.coverage_80 IS 'Share of days within the 80 % interval';
 COMMENT ON COLUMN analytics.forecast_backtest.coverage_95 IS 'Share of days within the 95 % interval';
 
+ALTER TABLE analytics.task ADD COLUMN runs_in text NOT NULL DEFAULT 'database'
+CHECK (runs_in IN ('database', 'process'));
+COMMENT ON COLUMN analytics.task.runs_in IS
+'database: the schedule of the database runs it; process: telestream analytics run does, by cron or a CronJob';
+INSERT INTO analytics.task (task, position, runs_in, description) VALUES
+(
+    'capacity_forecast', 20, 'process',
+    'Traffic of the busy hour of each cell for the next 14 days, tried on the newest 14'
+);
+
 INSERT INTO ops.setting (name, value, description) VALUES
 ('forecast_weeks', '16', 'How many weeks of Gold the capacity forecast is made from'),
 ('forecast_kept', '30 days', 'Versions of the capacity forecast older than this are dropped');
@@ -105,6 +115,7 @@ SELECT
 FROM (
     VALUES
     ('silver', 'dim_network_cell', ARRAY['capacity_erlangs']),
+    ('analytics', 'task', ARRAY['runs_in']),
     (
         'analytics', 'forecast', ARRAY[
             'forecast_id', 'first_day', 'horizon', 'history_from', 'model', 'made_at', 'finished_at', 'cells'
