@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain, islice
 
 import adbc_driver_manager
 import numpy as np
@@ -108,7 +109,7 @@ def make(url: str, now: datetime, *, horizon: int = HORIZON, workers: int = _WOR
         url: of the database; the login must hold the owner's role.
         now: no day after it is taken for history; where CDRs end earlier, no day after these.
         horizon: how many days.
-        workers: how many processes forecast; 1: this one.
+        workers: how many processes forecast; this one does where there is one part or one worker.
 
     Raises:
         TransientError: another run is under way. TerminalError: there is nothing in Gold (TS047).
@@ -191,7 +192,9 @@ def _part(table: pa.Table, days: int) -> _Part:
 
 def _forecast(parts: Iterator[_Part], horizon: int, every: int, workers: int) -> Iterator[_Done]:
     """Forecast parts side by side, never holding more of them than one per worker and one that waits."""
-    if workers == 1:
+    first = list(islice(parts, 2))
+    parts = chain(first, parts)
+    if workers == 1 or len(first) < 2:
         for part in parts:
             yield _forecast_part(part, horizon, every)
         return

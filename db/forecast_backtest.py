@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from telestream.db.forecast_model import NOT_ENOUGH_HISTORY, SEASON, Floats, forecast, seasonal_naive
+from telestream.db.forecast_model import SEASON, Floats, forecast, seasonal_naive
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,33 @@ class Score:
         """Return a score of nothing."""
         return cls(np.zeros((horizon, 5)))
 
+    @classmethod
+    def of(cls, past: Floats, came: Floats, values: Floats) -> Score:
+        """Hold the values of a forecast of `past` against what came.
+
+        It scores nothing where there is no forecast, or `past` has not changed from week to week.
+        """
+        horizon = len(came)
+        changes = np.abs(past[SEASON:] - past[:-SEASON])
+        changes = changes[np.isfinite(changes)]
+        if np.isnan(values).all() or not changes.any():
+            return cls.empty(horizon)
+        scale = changes.mean()
+        expected, lower_80, upper_80, lower_95, upper_95 = values.T
+        naive = np.abs(seasonal_naive(past, horizon) - came) / scale
+        # Only days that both can be held against.
+        counts = np.isfinite(naive)
+        sums = np.column_stack(
+            (
+                counts,
+                np.abs(expected - came) / scale,
+                naive,
+                (lower_80 <= came) & (came <= upper_80),
+                (lower_95 <= came) & (came <= upper_95),
+            )
+        )
+        return cls(np.where(counts[:, np.newaxis], sums, 0.0))
+
     def __add__(self, other: Score) -> Score:
         return Score(self.sums + other.sums)
 
@@ -62,31 +89,9 @@ class Score:
 
 
 def backtest(history: Floats, horizon: int) -> Score:
-    """Forecast the newest days of a history from those before and return how that went.
-
-    A series that gives no forecast then, or has not changed from week to week before, scores nothing.
-    """
+    """Forecast the newest days of a history from those before and return how that went."""
     past, came = history[:-horizon], history[-horizon:]
-    found = forecast(past, horizon)
-    changes = np.abs(past[SEASON:] - past[:-SEASON])
-    changes = changes[np.isfinite(changes)]
-    if found.method == NOT_ENOUGH_HISTORY or not changes.any():
-        return Score.empty(horizon)
-    scale = changes.mean()
-    expected, lower_80, upper_80, lower_95, upper_95 = found.values.T
-    naive = np.abs(seasonal_naive(past, horizon) - came) / scale
-    # Only days that both can be held against.
-    counts = np.isfinite(naive)
-    sums = np.column_stack(
-        (
-            counts,
-            np.abs(expected - came) / scale,
-            naive,
-            (lower_80 <= came) & (came <= upper_80),
-            (lower_95 <= came) & (came <= upper_95),
-        )
-    )
-    return Score(np.where(counts[:, np.newaxis], sums, 0.0))
+    return Score.of(past, came, forecast(past, horizon).values)
 
 
 def _mean(sums: Floats) -> Mean | None:

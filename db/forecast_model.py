@@ -97,7 +97,10 @@ def without_outliers(series: Floats) -> Floats:
     spread = 1.4826 * np.median(np.abs(off))
     z = off / np.maximum(spread, _LEAST_SPREAD * np.median(series) + 1e-12)
     cleaned = series.copy()
-    for flags, longest, until_end in ((z < -_OUTLIER_Z, _LONGEST_OUTAGE, True), (z > _OUTLIER_Z, _LONGEST_EVENT, False)):
+    for flags, longest, until_end in (
+        (z < -_OUTLIER_Z, _LONGEST_OUTAGE, True),
+        (z > _OUTLIER_Z, _LONGEST_EVENT, False),
+    ):
         for start, stop in _runs(flags):
             if stop - start <= longest and (until_end or stop < len(series)):
                 cleaned[start:stop] = usual[start:stop]

@@ -52,7 +52,7 @@ CREATE TABLE analytics.capacity_forecast (
     )
 );
 COMMENT ON TABLE analytics.capacity_forecast IS
-'Traffic of the busy hour of cells on days to come, every version; gold.capacity_forecast shows the latest';
+'Traffic of the busy hour of cells on days to come, every version; Gold shows the newest';
 COMMENT ON COLUMN analytics.capacity_forecast.forecast_id IS 'Version';
 COMMENT ON COLUMN analytics.capacity_forecast.cell_key IS 'Cell';
 COMMENT ON COLUMN analytics.capacity_forecast.measure IS
