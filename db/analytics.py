@@ -66,7 +66,8 @@ def run(url: str, task: str | None = None) -> None:
         except psycopg.Error as exc:
             failed = exc
         # One that fails does not keep the others from running.
-        if task is None and any(one.is_enabled for one in tasks(connection) if one.name == _CAPACITY_FORECAST):
+        enabled = {one.name for one in tasks(connection) if one.is_enabled}
+        if task is None and _CAPACITY_FORECAST in enabled:
             _forecast(connection, url)
         if failed:
             raise failed

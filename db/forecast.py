@@ -1,7 +1,7 @@
 """Forecasts the busy hour of every cell from Gold and writes it as a new version; memory does not grow with the cells.
 
-One statement reads the history in the order of the cells. What an Arrow batch of it holds (some hundred cells) is forecast
-in a process of its own and written in a transaction of its own. Readers see a version when it is complete.
+One statement reads the history in the order of the cells. What an Arrow batch of it holds (some hundred cells) is
+forecast by a process and written in a transaction of its own. Readers see a version when it is complete.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain, islice
+from typing import Any
 
 import adbc_driver_manager
 import numpy as np
@@ -266,7 +267,7 @@ def _write_scores(connection: Connection, forecast_id: int, scores: dict[str, Sc
         )
 
 
-def _one(connection: Connection, statement: str, *parameters: object) -> tuple[object, ...]:
+def _one(connection: Connection, statement: str, *parameters: object) -> tuple[Any, ...]:
     row = connection.execute(statement, parameters).fetchone()
     assert row is not None
     return row

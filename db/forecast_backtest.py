@@ -33,8 +33,8 @@ class Mean:
 class Score:
     """Sums of errors by days ahead; scores add up, so that none needs the series again.
 
-    `sums` has a row per day ahead and the columns days, scaled error, scaled error of the naive forecast, days within 80 %,
-    days within 95 %.
+    `sums` has a row per day ahead and the columns days, scaled error, scaled error of the naive forecast, days within
+    80 %, days within 95 %.
     """
 
     sums: Floats

@@ -1,7 +1,7 @@
 """Forecasts of daily series with a weekly season: gaps filled, outages taken out, a fallback for short histories.
 
-Nothing here knows the database. Values are worked on as square roots: traffic of a cell varies more where there is more of
-it, and no forecast can be negative. Why these models: docs/decisions/0041-statsforecast.md.
+Nothing here knows the database. Values are worked on as square roots: traffic of a cell varies more where there is more
+of it, and no forecast can be negative. Why these models: docs/decisions/0041-statsforecast.md.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _model(roots: Floats, horizon: int) -> Floats:
     smoothed = AutoETS(season_length=SEASON, model="ANA").forecast(y=roots, h=horizon, level=_LEVELS)
     theta = OptimizedTheta(season_length=SEASON, decomposition_type="additive").forecast(y=roots, h=horizon)
     columns = _columns(smoothed)
-    return columns + ((theta["mean"] - smoothed["mean"]) / 2)[:, np.newaxis]
+    return np.asarray(columns + ((theta["mean"] - smoothed["mean"]) / 2)[:, np.newaxis])
 
 
 def _seasonal_naive(roots: Floats, horizon: int) -> Floats:

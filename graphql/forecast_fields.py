@@ -42,7 +42,7 @@ class CellForecast:
         description="What the cell can carry, for `ERLANGS`; null: not known."
     )
     first_day_at_risk: date | None = strawberry.field(
-        description="First of these days on which `upper95` exceeds the capacity; null: none, or the capacity is not known."
+        description="First of these days on which `upper95` exceeds the capacity; null: none, or no capacity is known."
     )
     days: list[date] = strawberry.field(description="Days in the operator's time zone.")
     expected: list[float | None] = strawberry.field(description="Median; null without enough history.")

@@ -40,8 +40,8 @@ def forecast_(
 ) -> None:
     """Put hourly traffic with a known course into Gold, forecast, and hold the forecast against what came.
 
-    Growth, weeks by kind of cell, noise and outages are planted. "Stored" is the forecast of all cells as a run writes it,
-    against the 14 days that follow. "Rolling" moves the origin back by two weeks at a time, on some cells.
+    Growth, weeks by kind of cell, noise and outages are planted. "Stored" is the forecast of all cells as a run writes
+    it, against the 14 days that follow. "Rolling" moves the origin back by two weeks at a time, on some cells.
     All in a database of its own, which is dropped afterwards.
     """
     state = lifecycle.up()
@@ -59,14 +59,15 @@ def forecast_(
         with console.status("filling Gold"):
             rows = fill_gold(superuser, traffic, 7 * weeks, hours)
         with console.status("forecasting"):
-            began = time.monotonic()
+            began, used = time.monotonic(), _cpu()
             made = forecast.make(url, datetime.now(UTC))
-            seconds = time.monotonic() - began
+            seconds, used = time.monotonic() - began, _cpu() - used
         truth = traffic.busy_hours()
         stored = _stored(superuser, truth[:, :-horizon], truth[:, -horizon:])
     table = Table("what", "measured", title="Capacity forecast")
     table.add_row("hours of Gold read", f"{rows:,}")
     table.add_row("seconds, start of the processes included", f"{seconds:.0f}")
+    table.add_row("CPU seconds of the command and its workers", f"{used:.0f}")
     table.add_row("rows written", f"{made.rows:,}")
     table.add_row("peak memory of the command, of a worker", " and ".join(f"{one:.0f} MB" for one in _memory()))
     console.print(table)
@@ -103,7 +104,7 @@ def fill_gold(connection: psycopg.Connection[Any], traffic: HourlyTraffic, days:
     written = 0
     for number, level in enumerate(traffic.levels()[:days]):
         erlangs = traffic.hours(number, level)
-        # The fullest hours of the whole network and the fullest of each cell, which decides.
+        # The fullest hours of each cell.
         kept = np.argsort(np.argsort(-erlangs, axis=0), axis=0) < hours
         hour, cell = np.nonzero(kept)
         midnight = datetime.combine(traffic.first_day + timedelta(days=number), datetime.min.time(), UTC)
@@ -153,6 +154,11 @@ def _stored(connection: psycopg.Connection[Any], history: Floats, came: Floats) 
     for past, truth, found in zip(history, came, values, strict=True):
         total += Score.of(past, truth, found)
     return total
+
+
+def _cpu() -> float:
+    now = os.times()
+    return now.user + now.system + now.children_user + now.children_system
 
 
 def _memory() -> tuple[float, float]:

@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 
 from telestream.db.forecast_backtest import Score, backtest
 from telestream.db.forecast_model import (
-    CONSTANT, MODEL, NOT_ENOUGH_HISTORY, SEASONAL_NAIVE, Floats, fill, forecast, seasonal_naive, without_outliers,
-)  # fmt: skip
+    CONSTANT,
+    MODEL,
+    NOT_ENOUGH_HISTORY,
+    SEASONAL_NAIVE,
+    Floats,
+    fill,
+    forecast,
+    seasonal_naive,
+    without_outliers,
+)
 
 WEEK = np.array([10.0, 11.0, 11.5, 11.0, 12.0, 6.0, 4.0])
 
