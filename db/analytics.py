@@ -80,8 +80,8 @@ def _forecast(connection: Connection, url: str) -> None:
     row = connection.execute(
         "INSERT INTO analytics.run (task) VALUES (%s) RETURNING run_id", (_CAPACITY_FORECAST,)
     ).fetchone()
-    end = "UPDATE analytics.run SET status = %s, finished_at = clock_timestamp(), rows = %s, result = %s WHERE run_id = %s"
     number = row[0] if row else None
+    end = "UPDATE analytics.run SET status = %s, finished_at = now(), rows = %s, result = %s WHERE run_id = %s"
     try:
         made = forecast.make(url, datetime.now(UTC))
     except TelestreamError as exc:

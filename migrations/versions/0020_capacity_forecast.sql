@@ -85,7 +85,7 @@ COMMENT ON COLUMN analytics.forecast_backtest.measure IS 'erlangs or megabytes';
 COMMENT ON COLUMN analytics.forecast_backtest.horizon IS 'Days ahead; 0: all together';
 COMMENT ON COLUMN analytics.forecast_backtest.days IS 'Days of cells it was held against';
 COMMENT ON COLUMN analytics.forecast_backtest.mase IS
-'Mean absolute error, each cell''s scaled by the mean change within a week of its history; below 1 is better than naive';
+'Mean absolute error, each cell''s scaled by the mean change within a week of its history';
 COMMENT ON COLUMN analytics.forecast_backtest.to_naive IS
 'The same error over that of the seasonal naive forecast of the same days; null: that had none';
 COMMENT ON COLUMN analytics.forecast_backtest.coverage_80 IS 'Share of days within the 80 % interval';
@@ -94,7 +94,7 @@ COMMENT ON COLUMN analytics.forecast_backtest.coverage_95 IS 'Share of days with
 ALTER TABLE analytics.task ADD COLUMN runs_in text NOT NULL DEFAULT 'database'
 CHECK (runs_in IN ('database', 'process'));
 COMMENT ON COLUMN analytics.task.runs_in IS
-'database: the schedule of the database runs it; process: telestream analytics run does, by cron or a CronJob';
+'database: the schedule of the database runs it; process: telestream analytics run does, from outside';
 INSERT INTO analytics.task (task, position, runs_in, description) VALUES
 (
     'capacity_forecast', 20, 'process',

@@ -1,5 +1,5 @@
--- Shows a version to readers and drops those that are too old, with those whose run died: only one run is under
--- way at a time, so any other without an end has none.
+-- Shows a version to readers and drops those that are too old, with those whose run died: only one run is
+-- under way at a time, so any other without an end has none.
 CREATE OR REPLACE FUNCTION analytics.close_forecast(p_forecast_id bigint, p_cells integer)
 RETURNS void
 LANGUAGE sql

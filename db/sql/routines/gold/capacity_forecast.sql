@@ -31,8 +31,7 @@ WHERE
         LIMIT 1
     );
 COMMENT ON VIEW gold.capacity_forecast IS
-'Traffic of the busy hour of each cell on the days to come, newest forecast; read by telestream analytics run '
-'capacity_forecast from the days Gold has in full';
+'Traffic of the busy hour of each cell on the days to come, newest forecast, made from hourly Gold';
 COMMENT ON COLUMN gold.capacity_forecast.day IS 'Day in the operator''s time zone';
 COMMENT ON COLUMN gold.capacity_forecast.cell_id IS 'Cell as sources write it';
 COMMENT ON COLUMN gold.capacity_forecast.cell_name IS 'Cell for people';

@@ -41,7 +41,8 @@ COMMENT ON COLUMN gold.capacity_risk.upper_80 IS 'Upper end of the 80 % predicti
 COMMENT ON COLUMN gold.capacity_risk.upper_95 IS 'Upper end of the 95 % prediction interval';
 COMMENT ON COLUMN gold.capacity_risk.probability_pct IS
 'Chance that the busy hour exceeds the capacity, per cent';
-COMMENT ON COLUMN gold.capacity_risk.is_expected IS 'Whether the median forecast exceeds it: more likely than not';
+COMMENT ON COLUMN gold.capacity_risk.is_expected IS
+'Whether the median forecast exceeds it: more likely than not';
 COMMENT ON COLUMN gold.capacity_risk.first_day IS 'First such day of the cell';
 COMMENT ON COLUMN gold.capacity_risk.made_at IS 'When the run of the forecast began';
 COMMENT ON COLUMN gold.capacity_risk.cell_key IS 'Key of silver.dim_network_cell';
