@@ -42,7 +42,7 @@ _VALUES = ("expected", "lower_80", "upper_80", "lower_95", "upper_95")
 
 # The busy hour of a day is the fullest of its hours, whichever it is: a day of 23 or 25 hours needs nothing else. An
 # hour belongs to the day it begins in.
-_HISTORY = """
+HISTORY = """
 SELECT c.cell_key, (d.day - {history_from})::integer AS day, d.erlangs, d.megabytes
 FROM silver.dim_network_cell AS c
 LEFT JOIN (
@@ -124,7 +124,7 @@ def make(url: str, now: datetime, *, horizon: int = HORIZON, workers: int = _WOR
             connection, "SELECT * FROM analytics.open_forecast(%s, %s, %s)", now, horizon, forecast_model.model_name()
         )
         [known] = _one(connection, "SELECT count(*) FROM silver.dim_network_cell WHERE cell_key <> 0")
-        statement = sql.SQL(_HISTORY).format(
+        statement = sql.SQL(HISTORY).format(
             history_from=sql.Literal(history_from),
             time_zone=sql.Literal(time_zone),
             from_at=sql.Literal(from_at),

@@ -123,8 +123,8 @@ FROM (
     ),
     (
         'analytics', 'capacity_forecast', ARRAY[
-            'forecast_id', 'cell_key', 'measure', 'day', 'horizon', 'method', 'expected', 'lower_80', 'upper_80',
-            'lower_95', 'upper_95'
+            'forecast_id', 'cell_key', 'measure', 'day', 'horizon', 'method', 'expected', 'lower_80',
+            'upper_80', 'lower_95', 'upper_95'
         ]
     ),
     (

@@ -1,6 +1,6 @@
--- Adds a version of the capacity forecast, empty yet, and says which hours of Gold it is made from. The first
--- day forecast is the day of the operator that CDRs have come to: Gold has the days before it in full. A quarter
--- of an hour is allowed, so that a day whose last call began some minutes before midnight counts.
+-- Adds a version of the capacity forecast, empty yet, and says which hours of Gold it is made from. The
+-- first day forecast is the day of the operator that CDRs have come to: Gold has the days before it in full.
+-- A quarter of an hour is allowed: a day whose last call began some minutes before midnight counts.
 CREATE OR REPLACE FUNCTION analytics.open_forecast(p_now timestamptz, p_horizon integer, p_model text)
 RETURNS TABLE (
     forecast_id bigint, first_day date, history_from date, from_at timestamptz, to_at timestamptz,
