@@ -13,6 +13,7 @@ DECLARE
     v_zone text := (SELECT s.value FROM ops.setting AS s WHERE s.name = 'time_zone');
     v_weeks integer := (SELECT s.value::integer FROM ops.setting AS s WHERE s.name = 'forecast_weeks');
     v_newest timestamptz;
+    v_forecast_id bigint;
 BEGIN
     SELECT max(w.event_at) INTO v_newest FROM ops.watermark AS w WHERE w.dataset = 'cdr';
     IF v_newest IS NULL THEN
@@ -26,7 +27,8 @@ BEGIN
     time_zone := v_zone;
     INSERT INTO analytics.forecast AS f (first_day, horizon, history_from, model)
     VALUES (open_forecast.first_day, p_horizon, open_forecast.history_from, p_model)
-    RETURNING f.forecast_id INTO open_forecast.forecast_id;
+    RETURNING f.forecast_id INTO v_forecast_id;
+    forecast_id := v_forecast_id;
     RETURN NEXT;
 END
 $$;
