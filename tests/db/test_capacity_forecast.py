@@ -105,19 +105,24 @@ def test_the_model_is_better_than_last_week_and_its_intervals_hold() -> None:
     assert 0.88 < total.coverage_95 < 0.99
 
 
-def test_versions_are_kept_and_readers_see_the_newest_whole_one(gold: psycopg.Connection, database: str) -> None:
+def test_versions_are_kept_and_readers_see_the_newest_whole_one(connection: psycopg.Connection, database: str) -> None:
+    connection.execute("SET ROLE telestream_owner")
+    noon = datetime.datetime(2026, 3, 2, 12, tzinfo=UTC)
+    put(connection, 1, [(noon + n * DAY, 4.0) for n in range(30)])
     old = forecast.make(database, LATE).forecast_id
-    gold.execute("UPDATE analytics.forecast SET made_at = now() - interval '31 days'")
+    connection.execute("UPDATE analytics.forecast SET made_at = now() - interval '31 days'")
     first = forecast.make(database, LATE).forecast_id
-    assert gold.execute("SELECT count(*) FROM analytics.forecast WHERE forecast_id = %s", (old,)).fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM analytics.forecast WHERE forecast_id = %s", (old,)).fetchone() == (
+        0,
+    )
     second = forecast.make(database, LATE).forecast_id
     # A run that died.
-    gold.execute("SELECT * FROM analytics.open_forecast(%s, 14, 'm')", (LATE,))
-    assert gold.execute("SELECT DISTINCT forecast_id FROM gold.capacity_forecast").fetchall() == [(second,)]
+    connection.execute("SELECT * FROM analytics.open_forecast(%s, 14, 'm')", (LATE,))
+    assert connection.execute("SELECT DISTINCT forecast_id FROM gold.capacity_forecast").fetchall() == [(second,)]
     third = forecast.make(database, LATE).forecast_id
-    left = gold.execute("SELECT DISTINCT forecast_id FROM analytics.capacity_forecast ORDER BY 1").fetchall()
+    left = connection.execute("SELECT DISTINCT forecast_id FROM analytics.capacity_forecast ORDER BY 1").fetchall()
     assert left == [(first,), (second,), (third,)]
-    assert gold.execute("SELECT count(*) FROM analytics.forecast").fetchone() == (3,)
+    assert connection.execute("SELECT count(*) FROM analytics.forecast").fetchone() == (3,)
 
 
 def test_the_day_under_way_is_no_history(gold: psycopg.Connection, database: str) -> None:
