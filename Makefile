@@ -1,7 +1,7 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-archive \
-  bench-analytics lock clean
+  bench-analytics bench-forecast lock clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -61,6 +61,9 @@ bench-archive: setup ## measure the archive: rows per second, bytes per row
 
 bench-analytics: setup ## measure cell fingerprints: purity, recall, drift, seconds
 	$(BIN)/telestream bench analytics
+
+bench-forecast: setup ## measure the capacity forecast: error against seasonal naive, coverage, seconds, memory
+	$(BIN)/telestream bench forecast
 
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \

@@ -1,11 +1,17 @@
-"""Runs the tasks that work something out from Gold, and tells how they went; the work is done in the database."""
+"""Runs the tasks that work something out from Gold, and tells how they went.
+
+Most work is done in the database. What needs a library runs here, and has its row in the same ledger.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+
+import psycopg
 
 from telestream.db.connection import Connection, connect, translated
+from telestream.errors import TelestreamError
 
 OWNER = "telestream_owner"
 
@@ -32,8 +38,11 @@ class Task:
     """Whether the schedule runs it."""
     description: str
     last: Run | None
+    is_overdue: bool
+    """It is enabled, and no run of it has ended well for a day and an hour."""
 
 
+_CAPACITY_FORECAST = "capacity_forecast"
 _RUN = (
     "r.run_id, r.status, r.started_at, extract(EPOCH FROM r.finished_at - r.started_at)::double precision, r.rows,"
     " r.result"
@@ -48,15 +57,47 @@ def run(url: str, task: str | None = None) -> None:
     """
     with translated(url), connect(url, role=OWNER, autocommit=True) as connection:
         connection.execute("SET timezone = 'UTC'")
-        connection.execute("CALL analytics.run_task(%s)", (task,))
+        if task == _CAPACITY_FORECAST:
+            _forecast(connection, url)
+            return
+        failed: psycopg.Error | None = None
+        try:
+            connection.execute("CALL analytics.run_task(%s)", (task,))
+        except psycopg.Error as exc:
+            failed = exc
+        # One that fails does not keep the others from running.
+        enabled = {one.name for one in tasks(connection) if one.is_enabled}
+        if task is None and _CAPACITY_FORECAST in enabled:
+            _forecast(connection, url)
+        if failed:
+            raise failed
+
+
+def _forecast(connection: Connection, url: str) -> None:
+    """Make the capacity forecast, and keep a row of the run as analytics.run_task() does."""
+    from telestream.db import forecast
+
+    row = connection.execute(
+        "INSERT INTO analytics.run (task) VALUES (%s) RETURNING run_id", (_CAPACITY_FORECAST,)
+    ).fetchone()
+    number = row[0] if row else None
+    end = "UPDATE analytics.run SET status = %s, finished_at = now(), rows = %s, result = %s WHERE run_id = %s"
+    try:
+        made = forecast.make(url, datetime.now(UTC))
+    except TelestreamError as exc:
+        connection.execute(end, ("failed", None, str(exc), number))
+        raise
+    connection.execute(end, ("done", made.rows, made.result(), number))
 
 
 def tasks(connection: Connection) -> list[Task]:
     """Return all tasks in the order the schedule runs them."""
     return [
-        Task(name, is_enabled, description, Run(*rest) if rest[0] is not None else None)
-        for name, is_enabled, description, *rest in connection.execute(
-            f"SELECT t.task, t.is_enabled, t.description, {_RUN} FROM analytics.task AS t LEFT JOIN LATERAL"
+        Task(name, is_enabled, description, Run(*rest) if rest[0] is not None else None, is_overdue)
+        for name, is_enabled, description, is_overdue, *rest in connection.execute(
+            "SELECT t.task, t.is_enabled, t.description, t.is_enabled AND NOT EXISTS (SELECT FROM analytics.run AS d"
+            " WHERE d.task = t.task AND d.status = 'done' AND d.finished_at > now() - interval '25 hours'),"
+            f" {_RUN} FROM analytics.task AS t LEFT JOIN LATERAL"
             " (SELECT * FROM analytics.run AS l WHERE l.task = t.task ORDER BY l.run_id DESC LIMIT 1) AS r ON true"
             " ORDER BY t.position"
         )

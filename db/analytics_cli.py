@@ -24,13 +24,16 @@ def register(app: typer.Typer) -> None:
 
 @analytics_app.command("list")
 def analytics_list() -> None:
-    """Show the tasks and the last run of each."""
+    """Show the tasks and the last run of each; overdue: none has ended well for a day and an hour."""
     table = Table("task", "what", "last run", "status", "rows", "seconds", "result", title="Analytics")
     with translated(), connect() as connection:
         migrate.require_head(connection)
         for task in analytics.tasks(connection):
             what = task.description if task.is_enabled else f"{task.description} (not scheduled)"
-            table.add_row(task.name, what, *(_cells(task.last) if task.last else ("never", "", "", "", "")))
+            began, status, *rest = _cells(task.last) if task.last else ("never", "", "", "", "")
+            if task.is_overdue:
+                status = f"{status}, overdue" if status else "overdue"
+            table.add_row(task.name, what, began, status, *rest)
     console.print(table)
 
 

@@ -23,6 +23,7 @@ PLANS = "SELECT p.plan_code, p.name, p.monthly_fee, p.currency FROM silver.dim_s
 Rows = list[dict[str, Any]]
 UsageKey = tuple[int, datetime, datetime, str]
 ProfileKey = tuple[int, datetime]
+ForecastKey = tuple[str, str, int]
 # Cell, how many, technology, region, kilometres.
 SimilarKey = tuple[str, int, str | None, str | None, float | None]
 _FINGERPRINTS = (
@@ -50,6 +51,7 @@ class Lookups:
         self.similar: DataLoader[SimilarKey, Rows] = DataLoader(self._similar, max_batch_size=500)
         self.opinion: DataLoader[int, dict[str, Any] | None] = DataLoader(self._opinions, max_batch_size=500)
         self.profile: DataLoader[ProfileKey, dict[str, Any] | None] = DataLoader(self._profiles, max_batch_size=500)
+        self.forecast: DataLoader[ForecastKey, dict[str, Any] | None] = DataLoader(self._forecasts, max_batch_size=500)
 
     async def _cells(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
         return await self._by(_CELLS, "c.cell_id", "cell_id", keys)
@@ -149,6 +151,29 @@ class Lookups:
             )
             found |= {(row.pop("subscriber_id"), moment): row for row in rows}
         self._context.note("customer.profile", sorted({key[0] for key in keys}), len(found))
+        return [found.get(key) for key in keys]
+
+    async def _forecasts(self, keys: list[ForecastKey]) -> list[dict[str, Any] | None]:
+        """Return the newest forecast of cells; those of the same measure and days come with one statement."""
+        found: dict[ForecastKey, dict[str, Any]] = {}
+        for measure, days in {key[1:] for key in keys}:
+            rows = await self._context.read(
+                sql.SQL(
+                    "SELECT f.cell_id, f.measure, f.method, f.made_at, f.model, f.capacity_erlangs,"
+                    " min(f.day) FILTER (WHERE f.upper_95 > f.capacity_erlangs) AS first_day_at_risk,"
+                    " array_agg(f.day ORDER BY f.day) AS days, array_agg(f.expected ORDER BY f.day) AS expected,"
+                    " array_agg(f.lower_80 ORDER BY f.day) AS lower80, array_agg(f.upper_80 ORDER BY f.day) AS upper80,"
+                    " array_agg(f.lower_95 ORDER BY f.day) AS lower95, array_agg(f.upper_95 ORDER BY f.day) AS upper95"
+                    " FROM gold.capacity_forecast AS f"
+                    " WHERE f.cell_id = ANY({ids}) AND f.measure = {measure} AND f.horizon <= {days}"
+                    " GROUP BY 1, 2, 3, 4, 5, 6"
+                ).format(
+                    ids=sql.Literal([key[0] for key in keys if key[1:] == (measure, days)]),
+                    measure=sql.Literal(measure),
+                    days=sql.Literal(days),
+                )
+            )
+            found |= {(row.pop("cell_id"), measure, days): row for row in rows}
         return [found.get(key) for key in keys]
 
 

@@ -15,6 +15,7 @@ from telestream.graphql import arguments, selections, series
 from telestream.graphql.access import marked
 from telestream.graphql.behaviour import CellDrift, CellFingerprint
 from telestream.graphql.context import ApiInfo, Context
+from telestream.graphql.forecast_fields import LONGEST, CellForecast, ForecastMeasure, ForecastMethod
 from telestream.graphql.hot import HotWindow
 from telestream.graphql.lookups import CELL_COLUMNS, PLANS, REGIONS
 from telestream.graphql.measures import RADIO
@@ -174,6 +175,28 @@ class Cell:
     async def region(self, info: ApiInfo) -> Region | None:
         row = await info.context.lookups.region.load(self.region_code)
         return Region(**row) if row else None
+
+    @strawberry.field(
+        **marked(
+            Scope.NETWORK,
+            "Forecast of the busy hour, by one statement for all cells of a request; null if none was made since "
+            "the cell is known.",
+            cost=3,
+        )
+    )
+    async def forecast(
+        self,
+        info: ApiInfo,
+        days: Annotated[int, argument(description="How many days, 1 to 14.")] = LONGEST,
+        measure: Annotated[ForecastMeasure, argument(description="What.")] = ForecastMeasure.ERLANGS,
+    ) -> CellForecast | None:
+        if not 1 <= days <= LONGEST:
+            raise ArgumentProblem("days", f"{days} is not a number of days", allowed=[f"1 to {LONGEST}"])
+        row = await info.context.lookups.forecast.load((self.cell_id, measure.value, days))
+        if row is None:
+            return None
+        chosen = {"measure": ForecastMeasure(row["measure"]), "method": ForecastMethod(row["method"])}
+        return CellForecast(**(row | chosen))
 
     @strawberry.field(
         description="How it behaves over the week; null for a cell with too little history. By one statement for all"

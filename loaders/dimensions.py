@@ -62,18 +62,23 @@ REGIONS = Dimension(
 CELLS = Dimension(
     {
         "cell_id": "text", "name": "text", "technology": "text", "latitude": "double precision",
-        "longitude": "double precision", "region_code": "text",
+        "longitude": "double precision", "region_code": "text", "capacity_erlangs": "double precision",
     },
     ("cell_id",),
     """
-    INSERT INTO silver.dim_network_cell AS d (cell_id, name, technology, latitude, longitude, region_key)
-    SELECT i.cell_id, coalesce(i.name, i.cell_id), i.technology, i.latitude, i.longitude, coalesce(r.region_key, 0)
+    INSERT INTO silver.dim_network_cell AS d
+        (cell_id, name, technology, latitude, longitude, region_key, capacity_erlangs)
+    SELECT i.cell_id, coalesce(i.name, i.cell_id), i.technology, i.latitude, i.longitude, coalesce(r.region_key, 0),
+        i.capacity_erlangs
     FROM pg_temp.incoming AS i LEFT JOIN silver.dim_region AS r ON i.region_code = r.region_code
     ON CONFLICT (cell_id) DO UPDATE
     SET name = excluded.name, technology = excluded.technology, latitude = excluded.latitude,
-        longitude = excluded.longitude, region_key = excluded.region_key, is_placeholder = false
-    WHERE (d.name, d.technology, d.latitude, d.longitude, d.region_key, d.is_placeholder) IS DISTINCT FROM
-        (excluded.name, excluded.technology, excluded.latitude, excluded.longitude, excluded.region_key, false)
+        longitude = excluded.longitude, region_key = excluded.region_key,
+        -- Files from before there was such a column, and those of another team, leave it alone.
+        capacity_erlangs = coalesce(excluded.capacity_erlangs, d.capacity_erlangs), is_placeholder = false
+    WHERE (d.name, d.technology, d.latitude, d.longitude, d.region_key, d.capacity_erlangs, d.is_placeholder)
+        IS DISTINCT FROM (excluded.name, excluded.technology, excluded.latitude, excluded.longitude,
+        excluded.region_key, coalesce(excluded.capacity_erlangs, d.capacity_erlangs), false)
     RETURNING 1
     """,
     "silver.dim_network_cell",

@@ -7,9 +7,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from staging import cdr, refine
 
 from telestream.db import migrate
+from telestream.db.forecast import HISTORY
 from telestream.db.schedule import schedule
 
 pytestmark = pytest.mark.community
@@ -60,6 +62,7 @@ def run(url: str) -> list[Any]:
             "UPDATE silver.dim_network_cell SET latitude = 51 + cell_key % 2, longitude = cell_key / 2 % 2,"
             " region_key = 0 WHERE cell_key <> 0"
         )
+        found += forecast_of(connection)
         connection.execute("RESET ROLE")
         connection.execute("SET ROLE telestream_analyst")
         for arguments in ("'234-15-1'", "'234-15-1', 2, p_within_km => 500"):
@@ -72,6 +75,29 @@ def run(url: str) -> list[Any]:
         ).fetchall()
         connection.execute("RESET ROLE")
     return found
+
+
+def forecast_of(connection: psycopg.Connection) -> list[Any]:
+    """Return what a capacity forecast would be made from, and what readers see of one."""
+    forecast_id, first_day, history_from, from_at, to_at, time_zone = (
+        connection.execute("SELECT * FROM analytics.open_forecast('2027-01-01 00:00+00', 14, 'm')").fetchone()
+        or [None] * 6
+    )
+    history = sql.SQL(HISTORY).format(
+        history_from=sql.Literal(history_from),
+        time_zone=sql.Literal(time_zone),
+        from_at=sql.Literal(from_at),
+        to_at=sql.Literal(to_at),
+    )
+    found: list[Any] = [(first_day, history_from), *connection.execute(history).fetchall()]
+    connection.execute(
+        "INSERT INTO analytics.capacity_forecast SELECT %s, cell_key, 'erlangs', '2026-04-06', 1, 'model', 4, 2, 6, 1, 9"
+        " FROM silver.dim_network_cell WHERE cell_key <> 0",
+        (forecast_id,),
+    )
+    connection.execute("UPDATE silver.dim_network_cell SET capacity_erlangs = 3 + cell_key WHERE cell_key <> 0")
+    connection.execute("SELECT analytics.close_forecast(%s, 4)", (forecast_id,))
+    return found + connection.execute("SELECT day, probability_pct FROM gold.capacity_risk ORDER BY 1, 2").fetchall()
 
 
 def test_the_editions_agree_on_cells(fresh_community_url: str, database: str, vault_key_file: str) -> None:

@@ -376,11 +376,11 @@ def test_the_commands_run_a_task_and_tell_how_it_went(gold: psycopg.Connection) 
 
 
 def test_runs_are_kept_and_an_unknown_task_is_refused(database: str, gold: psycopg.Connection) -> None:
-    [task] = analytics.tasks(gold)
+    task, *_ = analytics.tasks(gold)
     assert (task.name, task.last) == ("cell_fingerprint", None)
     put(gold, "a", office)
-    analytics.run(database)
-    [task] = analytics.tasks(gold)
+    analytics.run(database, "cell_fingerprint")
+    task, *_ = analytics.tasks(gold)
     assert task.last is not None
     assert (task.last.status, task.last.rows) == ("done", 1)
     assert [one.number for one in analytics.runs(gold, "cell_fingerprint", 5)] == [task.last.number]

@@ -19,11 +19,15 @@ BEGIN
         RAISE EXCEPTION 'there is no task %', p_task
             USING ERRCODE = 'TS045', HINT = 'See analytics.task, or: telestream analytics list.';
     END IF;
+    IF EXISTS (SELECT FROM analytics.task AS t WHERE t.task = p_task AND t.runs_in = 'process') THEN
+        RAISE EXCEPTION 'the task % does not run in the database', p_task
+            USING ERRCODE = 'TS045', HINT = format('Run: telestream analytics run %s.', p_task);
+    END IF;
     -- One run at a time, over its commits; the lock of a run that dies goes with its session.
     PERFORM pg_advisory_lock(7301018);
     FOR v_task IN
         SELECT t.task FROM analytics.task AS t
-        WHERE CASE WHEN p_task IS NULL THEN t.is_enabled ELSE t.task = p_task END
+        WHERE CASE WHEN p_task IS NULL THEN t.is_enabled AND t.runs_in = 'database' ELSE t.task = p_task END
         ORDER BY t.position
     LOOP
         INSERT INTO analytics.run (task) VALUES (v_task.task) RETURNING run_id INTO v_run_id;

@@ -42,7 +42,9 @@ AS $$
     UNION ALL
     SELECT 'network_map', concat_ws(
         '.', (SELECT count(*) FROM silver.dim_network_cell), (SELECT count(*) FROM silver.dim_region),
-        (SELECT count(*) FROM silver.dim_service_plan)
+        (SELECT count(*) FROM silver.dim_service_plan),
+        -- What is expected of a cell is shown with it.
+        (SELECT max(f.forecast_id) FROM analytics.forecast AS f WHERE f.finished_at IS NOT NULL)
     )
 $$;
 COMMENT ON FUNCTION api.gold_version() IS

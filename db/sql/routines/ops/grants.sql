@@ -75,3 +75,6 @@ TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, t
 GRANT SELECT ON analytics.task, analytics.run, analytics.week, analytics.cell_week,
 analytics.cell_fingerprint, analytics.cell_drift
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
+-- Cells are no persons: who reads Gold may read what is expected of them.
+GRANT SELECT ON analytics.forecast, analytics.capacity_forecast, analytics.forecast_backtest
+TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
