@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from command import assert_clear_error, telestream
-from staging import cdr, event, refine, refine_events
+from staging import cdr, event, refine, refine_customers, refine_events
 
 from telestream.db import retention, rollups
 
@@ -214,3 +214,28 @@ def test_holds_are_placed_shown_and_lifted(aged: psycopg.Connection) -> None:
     assert "file 9" not in telestream("retention", "show").stdout
     assert_clear_error(telestream("retention", "hold", "lift", "1"), "no legal hold 1 in force")
     assert count(aged, "ops.legal_hold") == 1
+
+
+def test_raw_customers_go_too_and_a_hold_on_one_keeps_them(connection: psycopg.Connection, database: str) -> None:
+    person = {"source_system": "crm", "customer_id": "C1", "changed_at": "2026-02-01T00:00:00Z", "msisdn": "+447911123456"}
+    connection.execute("SELECT setval(pg_get_serial_sequence('ops.batch', 'batch_id'), 50, false)")
+    refine_customers(connection, [person, {**person, "customer_id": "C2", "changed_at": "1066-10-14T00:00:00Z"}])
+    connection.execute("UPDATE ops.batch SET finished_at = now() - interval '1 year'")
+    connection.execute("UPDATE quality.quarantine SET quarantined_at = now() - interval '1 year'")
+    connection.execute("SELECT setval(pg_get_serial_sequence('ops.batch', 'batch_id'), 1250, false)")
+    refine_customers(connection, [{**person, "changed_at": "2026-03-01T00:00:00Z", "segment": "vip"}])
+    connection.execute(
+        "INSERT INTO ops.legal_hold (subscriber_id, reason) SELECT max(subscriber_id), 'file 7' FROM silver.dim_customer"
+    )
+
+    def kept() -> tuple[int, int]:
+        with retention.exclusive(database) as opened:
+            for piece in retention.plan(opened):
+                if piece.held is None:
+                    retention.drop(opened, piece)
+        return count(connection, "bronze.customer"), count(connection, "quality.quarantine")
+
+    assert kept() == (3, 1)
+    connection.execute("UPDATE ops.legal_hold SET until = now()")
+    assert kept() == (1, 0)
+    assert count(connection, "silver.customer_change") == 2

@@ -1,7 +1,7 @@
 -- requires: ops/effective_retention.sql
 -- Returns the partitions of a Bronze table of which every batch was finished longer ago than the maximum,
 -- with their size and the legal hold on them, if any. A hold on a person holds the partitions of the batches
--- that brought a fact naming them: Bronze itself cannot be searched without the vault key.
+-- that brought a fact or a change naming them: Bronze itself cannot be searched without the vault key.
 CREATE OR REPLACE FUNCTION ops._bronze_due(p_dataset text)
 RETURNS TABLE (partition text, bytes bigint, held text)
 LANGUAGE plpgsql STABLE
@@ -65,6 +65,12 @@ BEGIN
                     WHERE f.started_at >= v_batches.lo AND f.started_at <= v_batches.hi
                         AND f.batch_id >= v_part.first_id AND f.batch_id < v_part.next_id
                         AND v_hold.subscriber_id IN (f.subscriber_id, f.caller_id, f.called_id)
+                );
+            ELSIF p_dataset = 'customer' THEN
+                v_found := EXISTS (
+                    SELECT FROM silver.customer_change AS c
+                    WHERE c.batch_id >= v_part.first_id AND c.batch_id < v_part.next_id
+                        AND c.subscriber_id = v_hold.subscriber_id
                 );
             ELSE
                 v_found := EXISTS (

@@ -13,7 +13,8 @@ DECLARE
     v_unit record;
 BEGIN
     FOREACH record_class IN ARRAY ARRAY[
-        'bronze.cdr', 'bronze.network_event', 'silver.cdr', 'silver.network_event', 'quarantine', 'dead_letter'
+        'bronze.cdr', 'bronze.network_event', 'bronze.customer', 'silver.cdr', 'silver.network_event', 'quarantine',
+        'dead_letter'
     ] LOOP
         maximum := NULL;
         next_at := NULL;

@@ -17,22 +17,25 @@ DECLARE
     v_maximum interval;
     v_hold text;
 BEGIN
-    FOREACH v_dataset IN ARRAY ARRAY['cdr', 'network_event'] LOOP
+    FOREACH v_dataset IN ARRAY ARRAY['cdr', 'network_event', 'customer'] LOOP
         RETURN QUERY
         SELECT
             'bronze.' || v_dataset, d.partition, NULL::timestamptz, NULL::timestamptz, NULL::bigint,
             d.bytes, d.held
         FROM ops._bronze_due(v_dataset) AS d;
 
-        v_maximum := (SELECT e.o_maximum FROM ops.effective_retention('silver.' || v_dataset) AS e);
-        RETURN QUERY
-        SELECT
-            'silver.' || v_dataset, u.lo::date::text, u.lo, u.hi, NULL::bigint, u.bytes,
-            ops._silver_blocked(v_dataset, u.lo, u.hi)
-        FROM ops._silver_units(v_dataset) AS u
-        WHERE u.hi <= now() - v_maximum
-        -- The newest first: its horizon, which waits for loads in flight, serves all before it.
-        ORDER BY u.lo DESC;
+        -- The history of customers is no fact: it goes with its person.
+        IF v_dataset <> 'customer' THEN
+            v_maximum := (SELECT e.o_maximum FROM ops.effective_retention('silver.' || v_dataset) AS e);
+            RETURN QUERY
+            SELECT
+                'silver.' || v_dataset, u.lo::date::text, u.lo, u.hi, NULL::bigint, u.bytes,
+                ops._silver_blocked(v_dataset, u.lo, u.hi)
+            FROM ops._silver_units(v_dataset) AS u
+            WHERE u.hi <= now() - v_maximum
+            -- The newest first: its horizon, which waits for loads in flight, serves all before it.
+            ORDER BY u.lo DESC;
+        END IF;
 
         v_hold := (
             SELECT format('legal hold %s: %s', h.hold_id, h.reason) FROM ops.legal_hold AS h
