@@ -54,3 +54,7 @@ GRANT SELECT ON ops.horizon, ops.retention_rule, ops.archive_day, ops.archive_co
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
 GRANT SELECT, INSERT ON ops.legal_hold TO telestream_privacy;
 GRANT UPDATE (until) ON ops.legal_hold TO telestream_privacy;
+-- Cases are about persons and have views; how the rules are set is no secret.
+GRANT SELECT ON analytics.fraud_rule, analytics.fraud_threshold
+TO telestream_api, telestream_analyst, telestream_privacy;
+GRANT SELECT ON gold.fraud_case, gold.fraud_evidence TO telestream_audited;

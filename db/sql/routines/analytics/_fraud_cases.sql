@@ -1,0 +1,97 @@
+-- Turns what a run has flagged (_fraud_flag) into cases: windows of one rule and number that lie no further apart
+-- than the rule's quiet time are one episode; an episode that touches a case extends it, else it opens one. The
+-- same flags again change nothing. Cases that have been quiet for long enough are closed; p_now is the event time.
+CREATE OR REPLACE FUNCTION analytics._fraud_cases(
+    p_now timestamptz, OUT o_opened bigint, OUT o_changed bigint, OUT o_closed bigint
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    v_episode record;
+    v_case record;
+BEGIN
+    o_opened := 0;
+    o_changed := 0;
+    -- Few: what has been flagged is fraud, or the thresholds are wrong.
+    FOR v_episode IN
+        SELECT
+            i.rule, i.subscriber_id, i.quiet, i.severity, min(i.from_at) AS from_at, max(i.to_at) AS to_at,
+            max(i.score) AS score, (array_agg(i.starts_at ORDER BY i.score DESC, i.starts_at))[1] AS starts_at,
+            (array_agg(i.evidence ORDER BY i.score DESC, i.starts_at))[1] AS evidence
+        FROM (
+            SELECT j.*, count(*) FILTER (WHERE j.is_first) OVER w AS episode
+            FROM (
+                SELECT
+                    f.*, r.quiet, r.severity,
+                    f.from_at > coalesce(
+                        max(f.to_at) OVER (
+                            PARTITION BY f.rule, f.subscriber_id ORDER BY f.from_at, f.starts_at
+                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                        ), '-infinity'
+                    ) + r.quiet AS is_first
+                FROM pg_temp._fraud_flag AS f
+                INNER JOIN analytics.fraud_rule AS r ON f.rule = r.rule AND r.is_enabled
+            ) AS j
+            WINDOW w AS (PARTITION BY j.rule, j.subscriber_id ORDER BY j.from_at, j.starts_at)
+        ) AS i
+        GROUP BY i.rule, i.subscriber_id, i.episode, i.quiet, i.severity
+        ORDER BY min(i.from_at), i.subscriber_id, i.rule
+    LOOP
+        SELECT c.case_id, c.started_at, c.last_seen_at, c.score INTO v_case
+        FROM analytics.fraud_case AS c
+        WHERE c.rule = v_episode.rule AND c.subscriber_id = v_episode.subscriber_id AND c.merged_into IS NULL
+            AND c.started_at <= v_episode.to_at + v_episode.quiet
+            AND c.last_seen_at >= v_episode.from_at - v_episode.quiet
+        ORDER BY c.case_id
+        LIMIT 1;
+        IF v_case.case_id IS NULL THEN
+            INSERT INTO analytics.fraud_case
+            (rule, subscriber_id, severity, score, started_at, last_seen_at)
+            VALUES (
+                v_episode.rule, v_episode.subscriber_id, v_episode.severity, v_episode.score, v_episode.from_at,
+                v_episode.to_at
+            )
+            RETURNING case_id, NULL::timestamptz AS started_at, NULL::timestamptz AS last_seen_at, -1 AS score
+            INTO v_case;
+            o_opened := o_opened + 1;
+        ELSIF v_episode.from_at < v_case.started_at OR v_episode.to_at > v_case.last_seen_at
+            OR v_episode.score > v_case.score THEN
+            UPDATE analytics.fraud_case AS c
+            SET
+                started_at = least(c.started_at, v_episode.from_at),
+                last_seen_at = greatest(c.last_seen_at, v_episode.to_at),
+                score = greatest(c.score, v_episode.score),
+                closed_at = NULL,
+                updated_at = clock_timestamp()
+            WHERE c.case_id = v_case.case_id;
+            o_changed := o_changed + 1;
+        END IF;
+        -- Late records can show that two cases are one: the older stays.
+        UPDATE analytics.fraud_case AS c
+        SET merged_into = v_case.case_id, closed_at = coalesce(c.closed_at, p_now), updated_at = clock_timestamp()
+        FROM analytics.fraud_case AS k
+        WHERE k.case_id = v_case.case_id AND c.case_id <> k.case_id AND c.merged_into IS NULL
+            AND c.rule = k.rule AND c.subscriber_id = k.subscriber_id
+            AND c.started_at <= k.last_seen_at + v_episode.quiet AND c.last_seen_at >= k.started_at - v_episode.quiet;
+        IF v_episode.score > v_case.score THEN
+            DELETE FROM analytics.fraud_evidence AS e WHERE e.case_id = v_case.case_id;
+            INSERT INTO analytics.fraud_evidence
+            (case_id, position, measure, seen, threshold, peer, explanation, from_at, to_at)
+            SELECT
+                v_case.case_id, p.position, p.line ->> 'measure', (p.line ->> 'seen')::double precision,
+                (p.line ->> 'threshold')::double precision, (p.line ->> 'peer')::double precision,
+                p.line ->> 'explanation', v_episode.starts_at, v_episode.starts_at + interval '24 hours'
+            FROM jsonb_array_elements(v_episode.evidence) WITH ORDINALITY AS p (line, position);
+        END IF;
+    END LOOP;
+    UPDATE analytics.fraud_case AS c
+    SET closed_at = c.last_seen_at + r.quiet, updated_at = clock_timestamp()
+    FROM analytics.fraud_rule AS r
+    WHERE c.rule = r.rule AND c.closed_at IS NULL AND c.last_seen_at + r.quiet <= p_now;
+    GET DIAGNOSTICS o_closed = ROW_COUNT;
+END
+$$;
+COMMENT ON FUNCTION analytics._fraud_cases(timestamptz) IS 'Turns what a run has flagged into cases';
+REVOKE ALL ON FUNCTION analytics._fraud_cases(timestamptz) FROM PUBLIC;
