@@ -87,6 +87,20 @@ class _Planter:
         far = [other for other in range(0, len(self.cells), _SITE) if apart(other) >= 3]
         return self.random.choice(far) if far else max(range(0, len(self.cells), _SITE), key=apart)
 
+    def neighbourhood(self, kilometres: float = 60) -> tuple[int, list[int]]:
+        """Return a site and the sites near it, of some sites the one with the most of them."""
+        tries = [self.site() for _ in range(20)]
+        all_near = {
+            site: [
+                other
+                for other in range(0, len(self.cells), _SITE)
+                if sum(abs(a - b) for a, b in zip(self.places[site], self.places[other], strict=True)) < kilometres / 111
+            ]
+            for site in tries
+        }
+        home = max(tries, key=lambda site: len(all_near[site]))
+        return home, all_near[home][:12]
+
     def day(self, earliest: int = 0) -> datetime:
         return self.first_day + timedelta(days=self.random.randrange(min(earliest, self.days - 1), self.days))
 
@@ -159,12 +173,7 @@ def _call_centre(planter: _Planter) -> None:
 
 def _dispatcher(planter: _Planter) -> None:
     number, key = planter.number(), ""
-    home = planter.site()
-    latitude, longitude = planter.places[home]
-    near = sorted(
-        range(0, len(planter.cells), _SITE),
-        key=lambda site: (planter.places[site][0] - latitude) ** 2 + (planter.places[site][1] - longitude) ** 2,
-    )[:12]
+    home, near = planter.neighbourhood()
     planter.ordinary(number, home)
     times = planter.times(planter.day() + timedelta(hours=7), 10, 160)
     for index, at in enumerate(times):
