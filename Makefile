@@ -1,6 +1,7 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-archive lock clean
+.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-archive \
+  bench-analytics lock clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -11,6 +12,8 @@ PGSPOT_OPTIONS := --append --ignore PS002 --ignore PS015 \
   --proc-without-search-path 'ops.refresh_job(p_job_id integer,p_config jsonb)' \
   --proc-without-search-path 'vault.reveal(p_subscriber_id bigint,p_reason text,INOUT p_identity text)' \
   --proc-without-search-path 'ops.enforce_retention()' \
+  --proc-without-search-path 'analytics.run_task(p_task text)' \
+  --proc-without-search-path 'analytics.run_job(p_job_id integer,p_config jsonb)' \
   --proc-without-search-path 'ops.retention_job(p_job_id integer,p_config jsonb)'
 
 help: ## list the targets
@@ -55,6 +58,10 @@ bench-api: setup ## measure the GraphQL API under load, uncached and cached, and
 
 bench-archive: setup ## measure the archive: rows per second, bytes per row
 	$(BIN)/telestream bench archive
+
+bench-analytics: setup ## measure cell fingerprints and the rules against fraud: quality, seconds
+	$(BIN)/telestream bench analytics
+	$(BIN)/telestream bench fraud
 
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \

@@ -11,6 +11,7 @@ _JOBS = (
     ("telestream rekey", "* * * * *", "CALL silver.rekey_pending()"),
     ("telestream refresh", "* * * * *", "CALL rollup.refresh_pending()"),
     ("telestream seal", "* * * * *", "SELECT audit.seal()"),
+    ("telestream analytics", "47 2 * * *", "CALL analytics.run_task()"),
     ("telestream maintain", "17 2 * * *", "SELECT * FROM ops.maintain()"),
     ("telestream retention", "37 2 * * *", "CALL ops.enforce_retention()"),
     # pg_cron keeps a row for each run and never removes one.
@@ -23,7 +24,7 @@ _JOBS = (
 
 
 def schedule(connection: Connection) -> str:
-    """Schedule refresh and sealing (each minute), maintenance and retention (each night); repeating it changes nothing.
+    """Schedule what runs each minute (refresh, sealing) and each night (the rest); repeating it changes nothing.
 
     Returns:
         What does the scheduling, or why nothing does.
@@ -35,7 +36,8 @@ def schedule(connection: Connection) -> str:
         connection.execute(
             "SELECT public.add_job(j.proc::regproc, j.every) FROM (VALUES"
             " ('ops.refresh_job', interval '1 minute'), ('audit.seal_job', interval '1 minute'),"
-            " ('ops.maintain_job', interval '1 day'), ('ops.retention_job', interval '1 day')) AS j (proc, every)"
+            " ('ops.maintain_job', interval '1 day'), ('ops.retention_job', interval '1 day'),"
+            " ('analytics.run_job', interval '1 day')) AS j (proc, every)"
             " WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs AS t"
             " WHERE t.proc_schema || '.' || t.proc_name = j.proc)"
         )
@@ -44,8 +46,8 @@ def schedule(connection: Connection) -> str:
     row = connection.execute("SELECT to_regnamespace('cron') IS NOT NULL").fetchone()
     if row is None or not row[0]:
         return (
-            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(), ops.maintain() and"
-            " ops.enforce_retention() from outside"
+            "nothing: pg_cron is not in this database; call rollup.refresh_pending(), audit.seal(), ops.maintain(),"
+            " ops.enforce_retention() and analytics.run_task() from outside"
         )
     for name, when, statement in _JOBS:
         connection.execute("SELECT cron.schedule(%s, %s, %s)", (name, when, statement))

@@ -14,6 +14,7 @@ from strawberry import argument
 
 from telestream.graphql import arguments
 from telestream.graphql.access import marked
+from telestream.graphql.behaviour import Opinion, SecondOpinion
 from telestream.graphql.context import ApiInfo, Context
 from telestream.graphql.live import Alert as LiveAlert
 from telestream.graphql.network_fields import After, Cell, First, LookupReason, Window
@@ -64,6 +65,13 @@ class Anomaly:
     async def cell(self, info: ApiInfo) -> Cell | None:
         row = await info.context.lookups.cell.load(self.cell_id)
         return Cell(**row) if row else None
+
+    @strawberry.field(
+        description="What the cells most like it showed at the same time; worked out when asked.", metadata={"cost": 50}
+    )
+    async def second_opinion(self, info: ApiInfo) -> SecondOpinion | None:
+        row = await info.context.lookups.opinion.load(int(self.anomaly_id))
+        return SecondOpinion(**row | {"opinion": Opinion(row["opinion"])}) if row else None
 
 
 @strawberry.type(description="A page of anomalies.")

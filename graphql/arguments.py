@@ -15,6 +15,9 @@ from telestream.graphql.problems import ArgumentProblem
 PAGE_DEFAULT = 50
 PAGE_LARGEST = 500
 LIST_LARGEST = 500
+SIMILAR_DEFAULT = 10
+SIMILAR_LARGEST = 100
+_FURTHEST_KM = 20_000.0
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -29,6 +32,28 @@ def page_size(first: int, argument: str = "first") -> int:
     if not 1 <= first <= PAGE_LARGEST:
         raise ArgumentProblem(argument, f"{first} is not a size of a page", allowed=[f"1 to {PAGE_LARGEST}"])
     return first
+
+
+def similar_size(first: int) -> int:
+    """Return how many similar cells are meant.
+
+    Raises:
+        ArgumentProblem: it is not 1 to 100.
+    """
+    if not 1 <= first <= SIMILAR_LARGEST:
+        raise ArgumentProblem("first", f"{first} is not a number of cells", allowed=[f"1 to {SIMILAR_LARGEST}"])
+    return first
+
+
+def kilometres(argument: str, value: float | None) -> float | None:
+    """Return a distance, None where none is given.
+
+    Raises:
+        ArgumentProblem: it is not above 0, or longer than half the way around the earth.
+    """
+    if value is not None and not 0 < value <= _FURTHEST_KM:
+        raise ArgumentProblem(argument, "the distance cannot be used", allowed=["above 0, up to 20000"])
+    return value
 
 
 def ids(argument: str, values: Sequence[str] | None) -> list[str] | None:

@@ -23,6 +23,17 @@ PLANS = "SELECT p.plan_code, p.name, p.monthly_fee, p.currency FROM silver.dim_s
 Rows = list[dict[str, Any]]
 UsageKey = tuple[int, datetime, datetime, str]
 ProfileKey = tuple[int, datetime]
+# Cell, how many, technology, region, kilometres.
+SimilarKey = tuple[str, int, str | None, str | None, float | None]
+_FINGERPRINTS = (
+    "SELECT f.cell_id, f.last_week, f.weeks, f.slots, f.records, f.load_shares, f.failed_pct, f.dropped_pct,"
+    " f.lost_pct, f.peer_distance, f.built_at FROM gold.cell_fingerprint AS f"
+)
+_DRIFTS = (
+    "SELECT d.cell_id, d.week, d.distance, d.by_chance, d.is_drifting, d.records, d.past_records, d.past_weeks"
+    " FROM gold.cell_drift AS d"
+    " INNER JOIN (SELECT max(w.week) AS week FROM analytics.cell_drift AS w) AS n USING (week)"
+)
 
 
 class Lookups:
@@ -34,6 +45,10 @@ class Lookups:
         self.region: DataLoader[str, dict[str, Any] | None] = DataLoader(self._regions, max_batch_size=500)
         self.plan: DataLoader[str, dict[str, Any] | None] = DataLoader(self._plans, max_batch_size=500)
         self.usage: DataLoader[UsageKey, Rows] = DataLoader(self._usage, max_batch_size=500)
+        self.fingerprint: DataLoader[str, dict[str, Any] | None] = DataLoader(self._fingerprints, max_batch_size=500)
+        self.drift: DataLoader[str, dict[str, Any] | None] = DataLoader(self._drifts, max_batch_size=500)
+        self.similar: DataLoader[SimilarKey, Rows] = DataLoader(self._similar, max_batch_size=500)
+        self.opinion: DataLoader[int, dict[str, Any] | None] = DataLoader(self._opinions, max_batch_size=500)
         self.profile: DataLoader[ProfileKey, dict[str, Any] | None] = DataLoader(self._profiles, max_batch_size=500)
 
     async def _cells(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
@@ -44,6 +59,44 @@ class Lookups:
 
     async def _plans(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
         return await self._by(PLANS, "p.plan_code", "plan_code", keys)
+
+    async def _fingerprints(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
+        return _without_key(await self._by(_FINGERPRINTS, "f.cell_id", "cell_id", keys), "cell_id")
+
+    async def _drifts(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
+        return _without_key(await self._by(_DRIFTS, "d.cell_id", "cell_id", keys), "cell_id")
+
+    async def _similar(self, keys: list[SimilarKey]) -> list[Rows]:
+        """Return similar cells; those asked for in the same way come with one statement."""
+        found: dict[SimilarKey, Rows] = {key: [] for key in keys}
+        for how in {key[1:] for key in keys}:
+            rows = await self._context.read(
+                sql.SQL(
+                    "SELECT k.cell_id AS asked, s.distance, s.distance_km AS away_km, {columns}"
+                    " FROM unnest({ids}::text[]) AS k (cell_id)"
+                    " CROSS JOIN LATERAL analytics.similar_cells(k.cell_id, {how}) AS s"
+                    " INNER JOIN silver.dim_network_cell AS c ON s.cell_key = c.cell_key"
+                    " INNER JOIN silver.dim_region AS r USING (region_key) ORDER BY k.cell_id, s.distance, c.cell_id"
+                ).format(
+                    columns=sql.SQL(CELL_COLUMNS),
+                    ids=sql.Literal([key[0] for key in keys if key[1:] == how]),
+                    how=sql.SQL(", ").join(map(sql.Literal, how)),
+                )
+            )
+            for row in rows:
+                own = {name: row.pop(name) for name in ("asked", "distance", "away_km")}
+                found[(own.pop("asked"), *how)].append({**own, "cell": row})
+        return [found[key] for key in keys]
+
+    async def _opinions(self, keys: list[int]) -> Sequence[dict[str, Any] | None]:
+        rows = await self._context.read(
+            sql.SQL(
+                "SELECT k.id, o.o_opinion AS opinion, o.o_peers AS peers, o.o_alike AS alike"
+                " FROM unnest({}::bigint[]) AS k (id) CROSS JOIN LATERAL analytics.second_opinion(k.id) AS o"
+            ).format(sql.Literal(keys))
+        )
+        found = {row.pop("id"): row for row in rows}
+        return [found.get(key) for key in keys]
 
     async def _by(self, select: str, column: str, name: str, keys: list[str]) -> list[dict[str, Any] | None]:
         rows = await self._context.read(
@@ -97,3 +150,8 @@ class Lookups:
             found |= {(row.pop("subscriber_id"), moment): row for row in rows}
         self._context.note("customer.profile", sorted({key[0] for key in keys}), len(found))
         return [found.get(key) for key in keys]
+
+
+def _without_key(rows: list[dict[str, Any] | None], name: str) -> list[dict[str, Any] | None]:
+    """Return rows without the column they were looked up by."""
+    return [row and {column: value for column, value in row.items() if column != name} for row in rows]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from strawberry import argument
 
 from telestream.graphql import arguments, selections, series
 from telestream.graphql.access import marked
+from telestream.graphql.behaviour import CellDrift, CellFingerprint
 from telestream.graphql.context import ApiInfo, Context
 from telestream.graphql.hot import HotWindow
 from telestream.graphql.lookups import CELL_COLUMNS, PLANS, REGIONS
@@ -25,7 +25,6 @@ from telestream.graphql.selections import Selection
 
 # How long a window stays in Redis, and how far back Gold is asked when Redis is away.
 _HOT = timedelta(minutes=15)
-_EARTH_KM = 6371.0
 
 From = Annotated[datetime, argument(name="from", description="Start, with offset; widened to whole buckets.")]
 To = Annotated[datetime, argument(name="to", description="End, exclusive, with offset; widened to whole buckets.")]
@@ -175,6 +174,55 @@ class Cell:
     async def region(self, info: ApiInfo) -> Region | None:
         row = await info.context.lookups.region.load(self.region_code)
         return Region(**row) if row else None
+
+    @strawberry.field(
+        description="How it behaves over the week; null for a cell with too little history. By one statement for all"
+        " cells of a request. Made each night.",
+        metadata={"cost": 5},
+    )
+    async def fingerprint(self, info: ApiInfo) -> CellFingerprint | None:
+        row = await info.context.lookups.fingerprint.load(self.cell_id)
+        return CellFingerprint(**row) if row else None
+
+    @strawberry.field(
+        description="How far its newest whole week lies from those before; null where there is nothing to compare.",
+        metadata={"cost": 5},
+    )
+    async def drift(self, info: ApiInfo) -> CellDrift | None:
+        row = await info.context.lookups.drift.load(self.cell_id)
+        return CellDrift(**row) if row else None
+
+    @strawberry.field(
+        description="The cells that behave most like it, the most alike first; none where it has too little history.",
+        metadata={"cost": 50, "size": "first", "default": arguments.SIMILAR_DEFAULT},
+    )
+    async def similar(
+        self,
+        info: ApiInfo,
+        first: Annotated[int, argument(description="How many, 1 to 100.")] = arguments.SIMILAR_DEFAULT,
+        technology: Annotated[str | None, argument(description="Only cells of this technology.")] = None,
+        region: Annotated[str | None, argument(description="Only cells of this region and those in it.")] = None,
+        within_km: Annotated[float | None, argument(description="Only cells this near to it, kilometres.")] = None,
+    ) -> list[SimilarCell]:
+        rows = await info.context.lookups.similar.load(
+            (
+                self.cell_id,
+                arguments.similar_size(first),
+                technology and arguments.text("technology", technology),
+                region and arguments.text("region", region),
+                arguments.kilometres("withinKm", within_km),
+            )
+        )
+        return [SimilarCell(distance=row["distance"], away_km=row["away_km"], cell=Cell(**row["cell"])) for row in rows]
+
+
+@strawberry.type(description="A cell that behaves like another.")
+class SimilarCell:
+    """A similar cell."""
+
+    cell: Cell = strawberry.field(description="The cell.")
+    distance: float = strawberry.field(description="Distance of the two fingerprints, 0 for the same behaviour.")
+    away_km: float | None = strawberry.field(description="How far it is away, kilometres; null without a place.")
 
 
 @strawberry.enum(description="Why something asked for by id is not there.")
@@ -387,20 +435,22 @@ class NetworkQuery:
         info: ApiInfo,
         near: Annotated[Near | None, argument(description="Only cells in this circle, the nearest first.")] = None,
         within: Annotated[Within | None, argument(description="Only cells in this rectangle.")] = None,
-        region: Annotated[str | None, argument(description="Only cells of this region.")] = None,
+        region: Annotated[str | None, argument(description="Only cells of this region and those in it.")] = None,
         technology: Annotated[str | None, argument(description="Only cells of this technology.")] = None,
         first: First = arguments.PAGE_DEFAULT,
         after: After = None,
     ) -> CellConnection | None:
         size = arguments.page_size(first)
         conditions: list[sql.Composable] = [sql.SQL("c.cell_key <> 0")]
-        distance: sql.Composable = sql.SQL("NULL::double precision")
-        if near is not None:
-            distance = _distance(near, conditions)
+        circle: sql.Composable = _circle(near) if near else sql.SQL("")
         if within is not None:
-            conditions.append(_rectangle(within.west, within.south, within.east, within.north, "within"))
+            conditions.append(_rectangle(within))
         if region is not None:
-            conditions.append(sql.SQL("r.region_code = {}").format(sql.Literal(arguments.text("region", region))))
+            conditions.append(
+                sql.SQL("c.cell_key IN (SELECT i.cell_key FROM gold.cells_of_region({}) AS i)").format(
+                    sql.Literal(arguments.text("region", region))
+                )
+            )
         if technology is not None:
             conditions.append(
                 sql.SQL("c.technology = {}").format(sql.Literal(arguments.text("technology", technology)))
@@ -416,14 +466,14 @@ class NetworkQuery:
         rows = await info.context.read(
             sql.SQL(
                 "SELECT q.* FROM (SELECT {columns}, {distance} AS distance_km FROM silver.dim_network_cell AS c"
-                " INNER JOIN silver.dim_region AS r USING (region_key) WHERE {where}) AS q"
-                " WHERE {beyond} {radius} ORDER BY {order} LIMIT {limit}"
+                " INNER JOIN silver.dim_region AS r USING (region_key) {circle} WHERE {where}) AS q"
+                " WHERE {beyond} ORDER BY {order} LIMIT {limit}"
             ).format(
                 columns=sql.SQL(CELL_COLUMNS),
-                distance=distance,
+                distance=sql.SQL("n.distance_km" if near else "NULL::double precision"),
+                circle=circle,
                 where=sql.SQL(" AND ").join(conditions),
                 beyond=beyond,
-                radius=sql.SQL("AND q.distance_km <= {}").format(sql.Literal(near.radius_km)) if near else sql.SQL(""),
                 order=order,
                 limit=sql.Literal(size + 1),
             )
@@ -459,36 +509,22 @@ class NetworkQuery:
         return [Plan(**row) for row in rows]
 
 
-def _distance(near: Near, conditions: list[sql.Composable]) -> sql.Composable:
-    """Return the great-circle distance in km, and add a rectangle around the circle that the index serves."""
+def _circle(near: Near) -> sql.Composable:
     if not (-90 <= near.latitude <= 90 and -180 <= near.longitude <= 180 and 0 < near.radius_km <= 500):
         raise ArgumentProblem(
             "near", "it cannot be used", allowed=["latitude ±90", "longitude ±180", "radiusKm up to 500"]
         )
-    height = math.degrees(near.radius_km / _EARTH_KM)
-    width = height / max(0.01, math.cos(math.radians(min(89.0, abs(near.latitude) + height))))
-    conditions.append(
-        _rectangle(
-            max(-180.0, near.longitude - width),
-            max(-90.0, near.latitude - height),
-            min(180.0, near.longitude + width),
-            min(90.0, near.latitude + height),
-            "near",
-        )
-    )
-    return sql.SQL(
-        "2 * {radius} * asin(least(1, sqrt(power(sind((c.latitude - {latitude}) / 2), 2)"
-        " + cosd({latitude}) * cosd(c.latitude) * power(sind((c.longitude - {longitude}) / 2), 2))))"
-    ).format(
-        radius=sql.Literal(_EARTH_KM),
-        latitude=sql.SQL("{}::double precision").format(sql.Literal(near.latitude)),
-        longitude=sql.SQL("{}::double precision").format(sql.Literal(near.longitude)),
+    return sql.SQL("INNER JOIN gold.cells_near({}, {}, {}) AS n USING (cell_key)").format(
+        sql.Literal(near.latitude), sql.Literal(near.longitude), sql.Literal(near.radius_km)
     )
 
 
-def _rectangle(west: float, south: float, east: float, north: float, name: str) -> sql.Composable:
+def _rectangle(within: Within) -> sql.Composable:
+    west, south, east, north = within.west, within.south, within.east, within.north
     if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
-        raise ArgumentProblem(name, "it is no rectangle of degrees", allowed=["west ≤ east within ±180, south ≤ north"])
+        raise ArgumentProblem(
+            "within", "it is no rectangle of degrees", allowed=["west ≤ east within ±180, south ≤ north"]
+        )
     return sql.SQL(
         "c.longitude IS NOT NULL AND point(c.longitude, c.latitude) <@ box(point({}, {}), point({}, {}))"
     ).format(sql.Literal(west), sql.Literal(south), sql.Literal(east), sql.Literal(north))

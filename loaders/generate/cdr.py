@@ -120,7 +120,7 @@ class Maker:
         _give_session(block)
         self._move_late(block, second)
         block.times["started_at"] = second + self._timeline.first_second
-        self._place(block, words)
+        self._place(block, words, minute)
         self._voice(block, words)
         self._data(block, words)
         self._messages(block, words)
@@ -145,13 +145,12 @@ class Maker:
         before = defects.BEFORE_DAY_HOURS * 3_600
         second[at] = self._sizes(block, at) % (before - defects.LATE_SECONDS) - before
 
-    def _place(self, block: Block, words: list[U64]) -> None:
+    def _place(self, block: Block, words: list[U64], minute: I64) -> None:
         """Fill in who, with whom, where and through which switch."""
         people, codes, kind = self._population, block.codes, block.record_type
         own = people.subscriber(bits(words[0], 32, 32)).astype(np.int32)
         at_home = bits(words[2], 21, 8) < _AT_HOME_SHARE
-        busy = people.cell_of_slot[bits(words[2], 0, people.slot_bits)]
-        cell = np.where(at_home, people.home_of[own], busy)
+        cell = people.cell(own, at_home, bits(words[2], 0, people.slot_bits), minute)
         codes["record_type"] = kind
         codes["source_system"] = np.where((kind == DATA) | (kind == MMS), np.int32(_PGW), cell & np.int32(1))
         codes["imsi"] = codes["imei"] = own

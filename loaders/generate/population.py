@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from telestream.loaders.generate import archetypes
 from telestream.loaders.generate.mixing import I32, I64, U64, Quantiles, below, bits, mix, stream_key
 from telestream.loaders.generate.spec import GenerateSpec
 
@@ -244,10 +245,16 @@ def make_cells(count: int, seed: int) -> Cells:
     )
 
 
+def _by_hour(made: Cells, spec: GenerateSpec, slot_bits: int) -> I32:
+    """Return the cells of the slots in each hour of the day of a spec, shape (24, slots)."""
+    drawn = archetypes.weights(archetypes.of_cells(spec.cells, spec.seed), spec.day) * made.weight
+    return np.stack([_weighted(tuple(hour.tolist()), 1 << slot_bits) for hour in drawn])
+
+
 def cells(spec: GenerateSpec) -> pa.Table:
-    """Return the cells of a spec: cell_id, name, latitude, longitude, region_code, technology, weight."""
+    """Return the cells of a spec: cell_id, name, latitude, longitude, region_code, technology, weight; archetype."""
     made = make_cells(spec.cells, spec.seed)
-    return pa.table(
+    table = pa.table(
         {
             "cell_id": pa.array(made.cell_id.tolist(), pa.binary()).cast(pa.string()),
             "name": made.name,
@@ -258,22 +265,28 @@ def cells(spec: GenerateSpec) -> pa.Table:
             "weight": made.weight,
         }
     )
+    if not spec.archetypes:
+        return table
+    kinds = archetypes.of_cells(spec.cells, spec.seed).tolist()
+    return table.append_column("archetype", pa.array([archetypes.NAMES[kind] for kind in kinds]))
 
 
 class Population:
     """Everything a record can point to: texts by column, and what follows from a subscriber or a cell.
 
     It depends on the seed, the number of cells and the number of subscribers, not on the day: the same people
-    appear on every day of a seed.
+    appear on every day of a seed. With archetypes the day decides where they are in which hour.
     """
 
     def __init__(self, spec: GenerateSpec) -> None:
         index = np.arange(spec.subscribers, dtype=np.int64)
         traits = mix(stream_key(spec.seed, "subscriber"), index.astype(np.uint64))
         made = make_cells(spec.cells, spec.seed)
-        slot_bits = max(16, (16 * spec.cells - 1).bit_length())
+        # The curves of archetypes go down to hundredths, which need finer slots.
+        slot_bits = max(16, (16 * spec.cells - 1).bit_length()) + (2 if spec.archetypes else 0)
 
         self.subscribers = spec.subscribers
+        self._is_settled = spec.settled
         self._subscriber_rank = zipf(spec.subscribers)
         self._external_rank = zipf(_EXTERNAL_NUMBERS)
         self._first_external = spec.subscribers
@@ -281,6 +294,7 @@ class Population:
         self.plan_of = _weighted(tuple(plan.share for plan in PLANS), 1 << 10)[bits(traits, 0, 10)]
         self.slot_bits = slot_bits
         self.cell_of_slot = _weighted(tuple(made.weight.tolist()), 1 << slot_bits)
+        self._cell_of_slot_and_hour = _by_hour(made, spec, slot_bits) if spec.archetypes else None
         self.home_of = self.cell_of_slot[bits(traits, 32, slot_bits)]
         self.region_of_cell = made.region
         self.technology_of_cell = made.technology
@@ -302,6 +316,16 @@ class Population:
         self.sms = np.array([plan.sms for plan in PLANS])
         self.mms = np.array([plan.mms for plan in PLANS])
         self.data_megabyte = np.array([plan.data_megabyte for plan in PLANS])
+
+    def cell(self, own: I32, at_home: npt.NDArray[np.bool_], random: I64, minute: I64) -> I32:
+        """Return the cells of rows: half at home, half where there is much traffic; with archetypes by the hour."""
+        if self._is_settled:
+            site = self.home_of[own] // _SECTORS * _SECTORS
+            cell: I32 = np.minimum(site + (random % _SECTORS).astype(np.int32), len(self.region_of_cell) - 1)
+            return cell
+        if self._cell_of_slot_and_hour is not None:
+            return self._cell_of_slot_and_hour[minute // 60, random]
+        return np.where(at_home, self.home_of[own], self.cell_of_slot[random])
 
     def subscriber(self, random: I64) -> I64:
         """Return a subscriber by activity for each 32 random bits."""

@@ -80,6 +80,10 @@ class GenerateSpec:
     duplicates: float = 0.0
     late: float = 0.0
     bad: float = 0.0
+    archetypes: bool = False
+    """Whether cells follow one of five curves over the week, see `archetypes.py`."""
+    settled: bool = False
+    """Whether people stay at the site they live at; else half of their records are anywhere, minutes apart."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (

@@ -8,7 +8,7 @@ a deploy, and what a run has taken up is written down, so that each run reads on
 from telestream.db.revision import run_sql
 
 revision = "0019"
-down_revision = "0012"
+down_revision = "0018"
 
 
 def upgrade() -> None:

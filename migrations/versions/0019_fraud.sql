@@ -181,6 +181,9 @@ INSERT INTO analytics.fraud_progress DEFAULT VALUES;
 INSERT INTO ops.setting (name, value, description) VALUES
 ('fraud_horizon', '30 days', 'How far back of the newest record a run against fraud looks, the first one included');
 
+INSERT INTO analytics.task (task, position, description) VALUES
+('fraud', 2, 'Judges new records by the rules against fraud, and keeps cases with their evidence');
+
 -- Classes of the columns above, as 0011 keeps them. Cases are about persons: no reader has the tables.
 INSERT INTO ops.pii_class (schema_name, table_name, column_name, pii_class)
 SELECT

@@ -42,6 +42,7 @@ def _register() -> None:
     from telestream.consumers.consume_cli import register as register_consume
     from telestream.consumers.produce_cli import register as register_produce
     from telestream.consumers.topics_cli import register as register_topics
+    from telestream.db.analytics_cli import register as register_analytics
     from telestream.db.audit_cli import register as register_audit
     from telestream.db.catalog_cli import register as register_catalog
     from telestream.db.cli import register as register_db
@@ -56,6 +57,7 @@ def _register() -> None:
     register_vault(app)
     register_audit(app)
     register_catalog(app)
+    register_analytics(app)
     register_loaders(app)
     register_topics(app)
     register_produce(app)
@@ -71,10 +73,12 @@ def _benchmarks() -> typer.Typer:
     from telestream.consumers.bench_anomaly import anomaly
     from telestream.consumers.bench_stream import stream
     from telestream.loaders.bench import batch
+    from telestream.loaders.bench_analytics import analytics
     from telestream.loaders.bench_archive import archive
+    from telestream.loaders.bench_fraud import fraud
 
     benchmarks = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
-    for command in (batch, stream, anomaly, api, archive):
+    for command in (batch, stream, anomaly, api, archive, analytics, fraud):
         benchmarks.command()(command)
     return benchmarks
 

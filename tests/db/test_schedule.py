@@ -29,7 +29,7 @@ def test_pg_cron_gets_each_job_once(request: pytest.FixtureRequest) -> None:
         schedule(connection)
         jobs = connection.execute("SELECT jobname, command FROM cron.job ORDER BY jobname").fetchall()
         assert [name for name, _ in jobs] == [
-            "telestream maintain", "telestream prune", "telestream refresh", "telestream rekey", "telestream retention",
+            "telestream analytics", "telestream maintain", "telestream prune", "telestream refresh", "telestream rekey", "telestream retention",
             "telestream seal",
         ]  # fmt: skip
         for name, command in jobs:

@@ -19,6 +19,7 @@ GRANTS = "ops/grants.sql"
 OBJECT_FILES = sorted(FILES.keys() - {GRANTS})
 # They commit, so they cannot carry a SET clause.
 COMMITTING = {
+    "analytics/run_job.sql", "analytics/run_task.sql",
     "ops/enforce_retention.sql", "ops/refresh_job.sql", "ops/retention_job.sql", "rollup/refresh_pending.sql",
     "silver/rekey_pending.sql", "vault/reveal.sql",
 }  # fmt: skip
