@@ -39,8 +39,8 @@ def fraud(
 ) -> None:
     """Load CDRs with planted fraud, look for it, and hold what was found against the truth.
 
-    In a database of its own, which is dropped afterwards. Precision: which share of a rule's cases are of numbers planted
-    for it. Recall: which share of these has a case.
+    In a database of its own, which is dropped afterwards. Precision: which share of a rule's cases are of numbers
+    planted for it. Recall: which share of these has a case.
     """
     state = lifecycle.up()
     console.print(
@@ -106,7 +106,7 @@ def _run(superuser: psycopg.Connection[Any], url: str) -> tuple[float, float, st
         connection.execute("CALL analytics.run_task('fraud')")
         seconds = time.monotonic() - began
         row = superuser.execute(
-            "SELECT substring(pg_read_file('/proc/' || %s || '/status') FROM 'VmHWM:\\s+(\\d+)')::double precision / 1024",
+            "SELECT substring(pg_read_file('/proc/' || %s || '/status') FROM 'VmHWM:\\s+(\\d+)')::float8 / 1024",
             (connection.info.backend_pid,),
         ).fetchone()
     found = superuser.execute("SELECT result FROM analytics.run ORDER BY run_id DESC LIMIT 1").fetchone()
@@ -126,7 +126,9 @@ def _quality(connection: psycopg.Connection[Any], truth: list[Planted]) -> tuple
     )
     kind_of = {surrogates[one.native_key]: one.kind for one in truth}
     found = set(connection.execute("SELECT rule, subscriber_id FROM gold.fraud_case").fetchall())
-    table = Table("rule", "planted", "found", "recall", "flagged", "precision", "flagged wrongly", title="Planted fraud")
+    table = Table(
+        "rule", "planted", "found", "recall", "flagged", "precision", "flagged wrongly", title="Planted fraud"
+    )
     for rule in RULES:
         planted = {surrogate for surrogate, kind in kind_of.items() if kind == rule}
         flagged = {surrogate for name, surrogate in found if name == rule}

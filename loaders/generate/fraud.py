@@ -56,7 +56,7 @@ class Planted:
 
 class _Planter:
     def __init__(self, spec: GenerateSpec, days: int) -> None:
-        self.random = random.Random(f"{spec.seed} {spec.day} fraud")  # noqa: S311
+        self.random = random.Random(f"{spec.seed} {spec.day} fraud")
         self.days = days
         self.last_day = datetime(spec.day.year, spec.day.month, spec.day.day, tzinfo=UTC)
         self.first_day = self.last_day - timedelta(days=days - 1)
@@ -82,7 +82,7 @@ class _Planter:
         latitude, longitude = self.places[site]
 
         def apart(other: int) -> float:
-            return abs(self.places[other][0] - latitude) + abs(self.places[other][1] - longitude)
+            return float(abs(self.places[other][0] - latitude) + abs(self.places[other][1] - longitude))
 
         far = [other for other in range(0, len(self.cells), _SITE) if apart(other) >= 3]
         return self.random.choice(far) if far else max(range(0, len(self.cells), _SITE), key=apart)
@@ -94,7 +94,8 @@ class _Planter:
             site: [
                 other
                 for other in range(0, len(self.cells), _SITE)
-                if sum(abs(a - b) for a, b in zip(self.places[site], self.places[other], strict=True)) < kilometres / 111
+                if sum(abs(a - b) for a, b in zip(self.places[site], self.places[other], strict=True))
+                < kilometres / 111
             ]
             for site in tries
         }
@@ -207,7 +208,9 @@ def _rung_without_callback(planter: _Planter) -> None:
     planter.note("rung_without_callback", *_rings(planter, (1, 6), 0))
 
 
-def _dear_calls(planter: _Planter, start: datetime, calls: int, numbers: int, talk_s: int, number: str, site: int) -> list[datetime]:
+def _dear_calls(
+    planter: _Planter, start: datetime, calls: int, numbers: int, talk_s: int, number: str, site: int
+) -> list[datetime]:
     called = [planter.number("+8823") for _ in range(numbers)]
     times = planter.times(start, 8, calls)
     for at in times:
@@ -220,7 +223,9 @@ def _revenue_share(planter: _Planter) -> None:
     number, site = planter.number(), planter.site()
     key = planter.ordinary(number, site)
     start = planter.day(1) + timedelta(hours=planter.random.uniform(0, 20))
-    planter.note("revenue_share", key, _dear_calls(planter, start, planter.random.randrange(30, 70), 4, 240, number, site))
+    planter.note(
+        "revenue_share", key, _dear_calls(planter, start, planter.random.randrange(30, 70), 4, 240, number, site)
+    )
 
 
 def _holiday(planter: _Planter) -> None:
@@ -235,7 +240,7 @@ def _steady_exporter(planter: _Planter) -> None:
     for index in range(planter.days):
         day = planter.first_day + timedelta(days=index, hours=8)
         # Below the threshold while there is no history that excuses it, more of it later.
-        times += _dear_calls(planter, day, 14 if index < 3 else 30, 5, 100, number, site)
+        times += _dear_calls(planter, day, 12 if index < 3 else 30, 5, 100, number, site)
     planter.note("steady_exporter", key, times)
 
 

@@ -10,7 +10,11 @@ SET jit = off
 AS $$
 DECLARE
     v_episode record;
-    v_case record;
+    v_other record;
+    v_case_id bigint;
+    v_started_at timestamptz;
+    v_last_seen_at timestamptz;
+    v_score double precision;
 BEGIN
     o_opened := 0;
     o_changed := 0;
@@ -39,25 +43,26 @@ BEGIN
         GROUP BY i.rule, i.subscriber_id, i.episode, i.quiet, i.severity
         ORDER BY min(i.from_at), i.subscriber_id, i.rule
     LOOP
-        SELECT c.case_id, c.started_at, c.last_seen_at, c.score INTO v_case
+        SELECT c.case_id, c.started_at, c.last_seen_at, c.score
+        INTO v_case_id, v_started_at, v_last_seen_at, v_score
         FROM analytics.fraud_case AS c
         WHERE c.rule = v_episode.rule AND c.subscriber_id = v_episode.subscriber_id AND c.merged_into IS NULL
             AND c.started_at <= v_episode.to_at + v_episode.quiet
             AND c.last_seen_at >= v_episode.from_at - v_episode.quiet
         ORDER BY c.case_id
         LIMIT 1;
-        IF v_case.case_id IS NULL THEN
+        IF v_case_id IS NULL THEN
             INSERT INTO analytics.fraud_case
             (rule, subscriber_id, severity, score, started_at, last_seen_at)
             VALUES (
                 v_episode.rule, v_episode.subscriber_id, v_episode.severity, v_episode.score, v_episode.from_at,
                 v_episode.to_at
             )
-            RETURNING case_id, NULL::timestamptz AS started_at, NULL::timestamptz AS last_seen_at, -1 AS score
-            INTO v_case;
+            RETURNING case_id INTO v_case_id;
+            v_score := -1;
             o_opened := o_opened + 1;
-        ELSIF v_episode.from_at < v_case.started_at OR v_episode.to_at > v_case.last_seen_at
-            OR v_episode.score > v_case.score THEN
+        ELSIF v_episode.from_at < v_started_at OR v_episode.to_at > v_last_seen_at
+            OR v_episode.score > v_score THEN
             UPDATE analytics.fraud_case AS c
             SET
                 started_at = least(c.started_at, v_episode.from_at),
@@ -65,22 +70,42 @@ BEGIN
                 score = greatest(c.score, v_episode.score),
                 closed_at = NULL,
                 updated_at = clock_timestamp()
-            WHERE c.case_id = v_case.case_id;
+            WHERE c.case_id = v_case_id;
             o_changed := o_changed + 1;
         END IF;
-        -- Late records can show that two cases are one: the older stays.
-        UPDATE analytics.fraud_case AS c
-        SET merged_into = v_case.case_id, closed_at = coalesce(c.closed_at, p_now), updated_at = clock_timestamp()
-        FROM analytics.fraud_case AS k
-        WHERE k.case_id = v_case.case_id AND c.case_id <> k.case_id AND c.merged_into IS NULL
-            AND c.rule = k.rule AND c.subscriber_id = k.subscriber_id
-            AND c.started_at <= k.last_seen_at + v_episode.quiet AND c.last_seen_at >= k.started_at - v_episode.quiet;
-        IF v_episode.score > v_case.score THEN
-            DELETE FROM analytics.fraud_evidence AS e WHERE e.case_id = v_case.case_id;
+        -- Late records can show that two cases are one: the older stays and takes over the other.
+        LOOP
+            SELECT c.case_id, c.started_at, c.last_seen_at, c.score INTO v_other
+            FROM analytics.fraud_case AS c
+            INNER JOIN analytics.fraud_case AS k ON k.case_id = v_case_id
+            WHERE c.case_id <> k.case_id AND c.merged_into IS NULL
+                AND c.rule = k.rule AND c.subscriber_id = k.subscriber_id
+                AND c.started_at <= k.last_seen_at + v_episode.quiet
+                AND c.last_seen_at >= k.started_at - v_episode.quiet
+            ORDER BY c.case_id
+            LIMIT 1;
+            EXIT WHEN NOT FOUND;
+            UPDATE analytics.fraud_case AS c
+            SET merged_into = v_case_id, closed_at = coalesce(c.closed_at, p_now), updated_at = clock_timestamp()
+            WHERE c.case_id = v_other.case_id;
+            UPDATE analytics.fraud_case AS c
+            SET
+                started_at = least(c.started_at, v_other.started_at),
+                last_seen_at = greatest(c.last_seen_at, v_other.last_seen_at),
+                score = greatest(c.score, v_other.score)
+            WHERE c.case_id = v_case_id;
+            IF v_other.score > v_score THEN
+                v_score := v_other.score;
+                DELETE FROM analytics.fraud_evidence AS e WHERE e.case_id = v_case_id;
+                UPDATE analytics.fraud_evidence AS e SET case_id = v_case_id WHERE e.case_id = v_other.case_id;
+            END IF;
+        END LOOP;
+        IF v_episode.score > v_score THEN
+            DELETE FROM analytics.fraud_evidence AS e WHERE e.case_id = v_case_id;
             INSERT INTO analytics.fraud_evidence
             (case_id, position, measure, seen, threshold, peer, explanation, from_at, to_at)
             SELECT
-                v_case.case_id, p.position, p.line ->> 'measure', (p.line ->> 'seen')::double precision,
+                v_case_id, p.position, p.line ->> 'measure', (p.line ->> 'seen')::double precision,
                 (p.line ->> 'threshold')::double precision, (p.line ->> 'peer')::double precision,
                 p.line ->> 'explanation', v_episode.starts_at, v_episode.starts_at + interval '24 hours'
             FROM jsonb_array_elements(v_episode.evidence) WITH ORDINALITY AS p (line, position);

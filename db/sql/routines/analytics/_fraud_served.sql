@@ -36,12 +36,12 @@ BEGIN
         least(100, 50 * greatest(n.charge / n.charge_limit, n.talk / n.talk_limit)),
         jsonb_build_array(
             analytics._fraud_point('charge', n.charge, n.charge_limit, n.high_charge, format(
-                'charges of %s in 24 hours; 95 of 100 numbers stay below %s',
-                round(n.charge::numeric, 2), round(n.high_charge::numeric, 2)
+                'charges of %s in 24 hours%s', round(n.charge::numeric, 2),
+                '; 95 of 100 numbers stay below ' || round(n.high_charge::numeric, 2)
             )),
             analytics._fraud_point('talk_min', n.talk, n.talk_limit, n.high_talk, format(
-                '%s minutes of calls made in 24 hours; 95 of 100 numbers stay below %s',
-                round(n.talk), round(n.high_talk)
+                '%s minutes of calls made in 24 hours%s', round(n.talk),
+                '; 95 of 100 numbers stay below ' || round(n.high_talk)
             )),
             analytics._fraud_point('hours_since_first_seen', n.age, n.new_for, NULL, format(
                 'first seen %s hours before its last record here', round(n.age)
@@ -88,7 +88,8 @@ BEGIN
             )),
             analytics._fraud_point(
                 'calls', n.calls, analytics._fraud_limit('sim_box', 'min_calls'), n.usual,
-                format('half of the numbers that call make %s calls or less', round(n.usual))
+                CASE WHEN n.usual IS NULL THEN 'what is usual is not known: there are too few numbers'
+                    ELSE format('half of the numbers that call make %s calls or less', round(n.usual)) END
             ),
             analytics._fraud_point('incoming_share', n.received::double precision / n.calls, v_max_incoming, NULL,
                 format('%s calls and messages received', n.received)),
@@ -116,8 +117,8 @@ BEGIN
         jsonb_build_array(
             analytics._fraud_point('charge', n.charge, n.charge_limit, n.own, CASE
                 WHEN n.own IS NULL THEN format(
-                    'calls for %s in 24 hours; it has no days before to compare with, 95 of 100 numbers stay below %s',
-                    round(n.charge::numeric, 2), round(n.high_charge::numeric, 2)
+                    'calls for %s in 24 hours; it has no days before to compare with%s', round(n.charge::numeric, 2),
+                    ', 95 of 100 numbers stay below ' || round(n.high_charge::numeric, 2)
                 )
                 ELSE format(
                     'calls for %s in 24 hours; a day of the 28 before cost it %s',

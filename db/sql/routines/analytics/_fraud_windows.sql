@@ -33,12 +33,18 @@ BEGIN
     ) AS s
     WHERE s.starts_at BETWEEN p_first AND p_last;
 
+    -- A few windows say nothing of what is usual: null.
     CREATE TEMPORARY TABLE _fraud_usual ON COMMIT DROP AS
-    SELECT
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY s.calls) FILTER (WHERE s.calls > 0) AS calls,
-        percentile_cont(0.95) WITHIN GROUP (ORDER BY s.charge) AS high_charge,
-        percentile_cont(0.95) WITHIN GROUP (ORDER BY s.talk_s) AS high_talk_s
-    FROM pg_temp._fraud_sum AS s;
+    SELECT u.calls, u.high_charge, u.high_talk_s
+    FROM (
+        SELECT
+            count(*) AS windows,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY s.calls) FILTER (WHERE s.calls > 0) AS calls,
+            percentile_cont(0.95) WITHIN GROUP (ORDER BY s.charge) AS high_charge,
+            percentile_cont(0.95) WITHIN GROUP (ORDER BY s.talk_s) AS high_talk_s
+        FROM pg_temp._fraud_sum AS s
+    ) AS u
+    RIGHT JOIN (VALUES (20)) AS n (needed) ON u.windows >= n.needed;
 
     -- A plan that hardly anybody has is judged by all plans; that row has no plan.
     CREATE TEMPORARY TABLE _fraud_price ON COMMIT DROP AS
