@@ -9,7 +9,15 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $$
 DECLARE
-    v_episode record;
+    v_rule text;
+    v_subscriber_id bigint;
+    v_quiet interval;
+    v_severity text;
+    v_from_at timestamptz;
+    v_to_at timestamptz;
+    v_best double precision;
+    v_starts_at timestamptz;
+    v_evidence jsonb;
     v_other record;
     v_case_id bigint;
     v_started_at timestamptz;
@@ -19,7 +27,7 @@ BEGIN
     o_opened := 0;
     o_changed := 0;
     -- Few: what has been flagged is fraud, or the thresholds are wrong.
-    FOR v_episode IN
+    FOR v_rule, v_subscriber_id, v_quiet, v_severity, v_from_at, v_to_at, v_best, v_starts_at, v_evidence IN
         SELECT
             i.rule, i.subscriber_id, i.quiet, i.severity, min(i.from_at) AS from_at, max(i.to_at) AS to_at,
             max(i.score) AS score, (array_agg(i.starts_at ORDER BY i.score DESC, i.starts_at))[1] AS starts_at,
@@ -46,28 +54,28 @@ BEGIN
         SELECT c.case_id, c.started_at, c.last_seen_at, c.score
         INTO v_case_id, v_started_at, v_last_seen_at, v_score
         FROM analytics.fraud_case AS c
-        WHERE c.rule = v_episode.rule AND c.subscriber_id = v_episode.subscriber_id AND c.merged_into IS NULL
-            AND c.started_at <= v_episode.to_at + v_episode.quiet
-            AND c.last_seen_at >= v_episode.from_at - v_episode.quiet
+        WHERE c.rule = v_rule AND c.subscriber_id = v_subscriber_id AND c.merged_into IS NULL
+            AND c.started_at <= v_to_at + v_quiet
+            AND c.last_seen_at >= v_from_at - v_quiet
         ORDER BY c.case_id
         LIMIT 1;
         IF v_case_id IS NULL THEN
             INSERT INTO analytics.fraud_case
             (rule, subscriber_id, severity, score, started_at, last_seen_at)
             VALUES (
-                v_episode.rule, v_episode.subscriber_id, v_episode.severity, v_episode.score, v_episode.from_at,
-                v_episode.to_at
+                v_rule, v_subscriber_id, v_severity, v_best, v_from_at,
+                v_to_at
             )
             RETURNING case_id INTO v_case_id;
             v_score := -1;
             o_opened := o_opened + 1;
-        ELSIF v_episode.from_at < v_started_at OR v_episode.to_at > v_last_seen_at
-            OR v_episode.score > v_score THEN
+        ELSIF v_from_at < v_started_at OR v_to_at > v_last_seen_at
+            OR v_best > v_score THEN
             UPDATE analytics.fraud_case AS c
             SET
-                started_at = least(c.started_at, v_episode.from_at),
-                last_seen_at = greatest(c.last_seen_at, v_episode.to_at),
-                score = greatest(c.score, v_episode.score),
+                started_at = least(c.started_at, v_from_at),
+                last_seen_at = greatest(c.last_seen_at, v_to_at),
+                score = greatest(c.score, v_best),
                 closed_at = NULL,
                 updated_at = clock_timestamp()
             WHERE c.case_id = v_case_id;
@@ -80,8 +88,8 @@ BEGIN
             INNER JOIN analytics.fraud_case AS k ON k.case_id = v_case_id
             WHERE c.case_id <> k.case_id AND c.merged_into IS NULL
                 AND c.rule = k.rule AND c.subscriber_id = k.subscriber_id
-                AND c.started_at <= k.last_seen_at + v_episode.quiet
-                AND c.last_seen_at >= k.started_at - v_episode.quiet
+                AND c.started_at <= k.last_seen_at + v_quiet
+                AND c.last_seen_at >= k.started_at - v_quiet
             ORDER BY c.case_id
             LIMIT 1;
             EXIT WHEN NOT FOUND;
@@ -100,15 +108,15 @@ BEGIN
                 UPDATE analytics.fraud_evidence AS e SET case_id = v_case_id WHERE e.case_id = v_other.case_id;
             END IF;
         END LOOP;
-        IF v_episode.score > v_score THEN
+        IF v_best > v_score THEN
             DELETE FROM analytics.fraud_evidence AS e WHERE e.case_id = v_case_id;
             INSERT INTO analytics.fraud_evidence
             (case_id, position, measure, seen, threshold, peer, explanation, from_at, to_at)
             SELECT
                 v_case_id, p.position, p.line ->> 'measure', (p.line ->> 'seen')::double precision,
                 (p.line ->> 'threshold')::double precision, (p.line ->> 'peer')::double precision,
-                p.line ->> 'explanation', v_episode.starts_at, v_episode.starts_at + interval '24 hours'
-            FROM jsonb_array_elements(v_episode.evidence) WITH ORDINALITY AS p (line, position);
+                p.line ->> 'explanation', v_starts_at, v_starts_at + interval '24 hours'
+            FROM jsonb_array_elements(v_evidence) WITH ORDINALITY AS p (line, position);
         END IF;
     END LOOP;
     UPDATE analytics.fraud_case AS c

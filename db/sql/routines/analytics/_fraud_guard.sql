@@ -6,7 +6,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF tg_op <> 'UPDATE' OR to_jsonb(new) ->> 'rule' IS DISTINCT FROM to_jsonb(old) ->> 'rule'
+    IF tg_op <> 'UPDATE' OR new.rule <> old.rule
         OR to_jsonb(new) ->> 'threshold' IS DISTINCT FROM to_jsonb(old) ->> 'threshold' THEN
         RAISE EXCEPTION 'rules against fraud are not added, renamed or removed by rows'
             USING ERRCODE = 'TS046', HINT = 'Set is_enabled to false, or update value.';
@@ -14,9 +14,9 @@ BEGIN
     IF tg_table_name = 'fraud_threshold'
         AND NOT ((to_jsonb(new) ->> 'value')::double precision BETWEEN
             (to_jsonb(old) ->> 'least')::double precision AND (to_jsonb(old) ->> 'most')::double precision) THEN
-        RAISE EXCEPTION 'the threshold % of % is out of bounds', old.threshold, old.rule
+        RAISE EXCEPTION 'the threshold % of % is out of bounds', to_jsonb(new) ->> 'threshold', new.rule
             USING ERRCODE = 'TS046',
-            DETAIL = format('It may be from %s to %s.', old.least, old.most),
+            DETAIL = format('It may be from %s to %s.', to_jsonb(old) ->> 'least', to_jsonb(old) ->> 'most'),
             HINT = 'To switch a rule off set is_enabled in analytics.fraud_rule to false.';
     END IF;
     RETURN new;
