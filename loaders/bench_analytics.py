@@ -19,7 +19,7 @@ from telestream.console import console
 from telestream.db import migrate
 from telestream.db.scratch import scratch_database
 from telestream.loaders.bench import DATABASE, timed
-from telestream.loaders.generate import GenerateSpec, generate_cdr
+from telestream.loaders.generate import FileFormat, GenerateSpec, generate_cdr
 from telestream.loaders.generate import cells as make_cells
 from telestream.loaders.generate import regions as make_regions
 from telestream.stack import lifecycle
@@ -84,20 +84,19 @@ def _load(folder: Path, environment: dict[str, str], spec: GenerateSpec, rows: i
     for name, made in (("regions", make_regions()), ("cells", make_cells(spec))):
         pyarrow.csv.write_csv(made, folder / f"{name}.csv")
         timed(["load", name, str(folder / f"{name}.csv")], environment)
-    began = 0.0
+    days = folder / "cdr"
+    days.mkdir()
     for number in range(7 * weeks):
-        path = folder / f"day-{number}.csv"
         day = FIRST_DAY + datetime.timedelta(days=number)
         generate_cdr(
             GenerateSpec(
-                rows=rows // (7 * weeks), day=day, cells=spec.cells, subscribers=spec.subscribers, archetypes=True
+                rows=rows // (7 * weeks), day=day, cells=spec.cells, subscribers=spec.subscribers, archetypes=True,
+                format=FileFormat.CSV_ZST,
             ),
-            path,
-        )
-        seconds, _ = timed(["load", "cdr", str(path), "--profile", "canonical"], environment)
-        began += seconds
-        path.unlink()
-    return began
+            days / f"{day}.csv.zst",
+        )  # fmt: skip
+    seconds, _ = timed(["load", "cdr", str(days), "--profile", "canonical"], environment)
+    return seconds
 
 
 def _swap(connection: psycopg.Connection[Any], truth: dict[str, str], pairs: int) -> None:
