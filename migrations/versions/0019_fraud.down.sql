@@ -1,7 +1,11 @@
-DELETE FROM analytics.run WHERE task = 'fraud';
-DELETE FROM analytics.task WHERE task = 'fraud';
-DELETE FROM ops.pii_class WHERE schema_name = 'analytics' AND table_name LIKE 'fraud\_%';
-DELETE FROM ops.setting WHERE name = 'fraud_horizon';
+DELETE FROM analytics.run
+WHERE task = 'fraud';
+DELETE FROM analytics.task
+WHERE task = 'fraud';
+DELETE FROM ops.pii_class
+WHERE schema_name = 'analytics' AND table_name LIKE 'fraud\_%';
+DELETE FROM ops.setting
+WHERE name = 'fraud_horizon';
 DROP TABLE analytics.fraud_progress;
 DROP TABLE analytics.fraud_batch;
 DROP TABLE analytics.fraud_first_seen;

@@ -75,7 +75,10 @@ INSERT INTO analytics.fraud_threshold (rule, threshold, value, least, most, unit
 ('revenue_share', 'own_factor', 10, 1, 1000, 'ratio', 'Charge over what a day of the 28 before cost'),
 ('impossible_travel', 'min_km', 150, 10, 20000, 'km', 'Distance of the two cells, at least'),
 ('impossible_travel', 'max_speed', 1000, 50, 100000, 'km/h', 'What is faster is impossible'),
-('impossible_travel', 'min_jumps', 3, 1, 10000, 'jumps', 'Impossible moves from one record to the next, at least'),
+(
+    'impossible_travel', 'min_jumps', 3, 1, 10000, 'jumps',
+    'Impossible moves from one record to the next, at least'
+),
 (
     'impossible_travel', 'max_visitors', 20, 1, 1000000, 'numbers',
     'A cell that makes more numbers jump is itself in the wrong place: its jumps do not count'
@@ -87,7 +90,10 @@ INSERT INTO analytics.fraud_threshold (rule, threshold, value, least, most, unit
 ),
 ('new_number_velocity', 'min_charge', 100, 1, 1000000, 'currency', 'Charge, at least; or min_talk'),
 ('new_number_velocity', 'min_talk', 600, 1, 1440, 'min', 'Minutes of calls made, at least; or min_charge'),
-('new_number_velocity', 'peer_factor', 5, 1, 1000, 'ratio', 'The same over the 95th percentile of all numbers');
+(
+    'new_number_velocity', 'peer_factor', 5, 1, 1000, 'ratio',
+    'The same over the 95th percentile of all numbers'
+);
 
 -- Cases --------------------------------------------------------------------------------------------
 
@@ -112,7 +118,8 @@ COMMENT ON TABLE analytics.fraud_case IS
 'Suspected fraud: one case per rule, number and episode; a suspicion, not a finding';
 COMMENT ON COLUMN analytics.fraud_case.case_id IS 'Key; stays the same while the case grows';
 COMMENT ON COLUMN analytics.fraud_case.rule IS 'Rule, see analytics.fraud_rule';
-COMMENT ON COLUMN analytics.fraud_case.subscriber_id IS 'Surrogate of the number; may be one of another network';
+COMMENT ON COLUMN analytics.fraud_case.subscriber_id IS
+'Surrogate of the number; may be one of another network';
 COMMENT ON COLUMN analytics.fraud_case.severity IS 'Severity of the rule when the case opened';
 COMMENT ON COLUMN analytics.fraud_case.score IS
 'How far the worst window went: 50 is at the threshold, 100 twice beyond it or more';
@@ -179,7 +186,10 @@ COMMENT ON COLUMN analytics.fraud_progress.data_from IS 'How far records go back
 INSERT INTO analytics.fraud_progress DEFAULT VALUES;
 
 INSERT INTO ops.setting (name, value, description) VALUES
-('fraud_horizon', '30 days', 'How far back of the newest record a run against fraud looks, the first one included');
+(
+    'fraud_horizon', '30 days',
+    'How far back of the newest record a run against fraud looks, the first one included'
+);
 
 INSERT INTO analytics.task (task, position, description) VALUES
 ('fraud', 2, 'Judges new records by the rules against fraud, and keeps cases with their evidence');

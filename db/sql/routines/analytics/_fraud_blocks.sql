@@ -1,6 +1,7 @@
--- Brings the temporary table _fraud_block to the blocks of six hours of [p_from, p_to): what each number did in
--- each, in sums that windows can be added up from. What it holds from p_from on is kept; what is missing is read
--- from the facts, with literal bounds so that other chunks are not opened. Records after p_now are left out.
+-- Brings the temporary table _fraud_block to the blocks of six hours of [p_from, p_to): what each number
+-- did in each, in sums that windows can be added up from. What it holds from p_from on is kept; what is
+-- missing is read from the facts, with literal bounds so that other chunks are not opened. Records after
+-- p_now are left out.
 CREATE OR REPLACE FUNCTION analytics._fraud_blocks(p_from timestamptz, p_to timestamptz, p_now timestamptz)
 RETURNS void
 LANGUAGE plpgsql

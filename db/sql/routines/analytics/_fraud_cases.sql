@@ -1,6 +1,7 @@
--- Turns what a run has flagged (_fraud_flag) into cases: windows of one rule and number that lie no further apart
--- than the rule's quiet time are one episode; an episode that touches a case extends it, else it opens one. The
--- same flags again change nothing. Cases that have been quiet for long enough are closed; p_now is the event time.
+-- Turns what a run has flagged (_fraud_flag) into cases: windows of one rule and number that lie no
+-- further apart than the rule's quiet time are one episode; an episode that touches a case extends it,
+-- else it opens one. The same flags again change nothing. Cases that have been quiet for long enough are
+-- closed; p_now is the event time.
 CREATE OR REPLACE FUNCTION analytics._fraud_cases(
     p_now timestamptz, OUT o_opened bigint, OUT o_changed bigint, OUT o_closed bigint
 )

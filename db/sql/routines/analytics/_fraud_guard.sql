@@ -1,5 +1,5 @@
--- The rules are code; what a row may change is how they are set. Refuses what no run would look at, and values
--- that would make a rule flag nobody or everybody.
+-- The rules are code; what a row may change is how they are set. Refuses what no run would look at, and
+-- values that would make a rule flag nobody or everybody.
 CREATE OR REPLACE FUNCTION analytics._fraud_guard()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -22,7 +22,8 @@ BEGIN
     RETURN new;
 END
 $$;
-COMMENT ON FUNCTION analytics._fraud_guard() IS 'Refuses a setting of the rules against fraud that cannot be used';
+COMMENT ON FUNCTION analytics._fraud_guard() IS
+'Refuses a setting of the rules against fraud that cannot be used';
 CREATE OR REPLACE TRIGGER fraud_guard BEFORE INSERT OR UPDATE OR DELETE ON analytics.fraud_rule
 FOR EACH ROW EXECUTE FUNCTION analytics._fraud_guard();
 CREATE OR REPLACE TRIGGER fraud_guard BEFORE INSERT OR UPDATE OR DELETE ON analytics.fraud_threshold

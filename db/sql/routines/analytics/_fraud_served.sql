@@ -1,6 +1,7 @@
 -- requires: analytics/_fraud_limit.sql, analytics/_fraud_point.sql, analytics/_km.sql
--- Judges the candidates of one number: sim_box, revenue_share and impossible_travel by their single records of
--- [p_from, p_to) up to p_now, new_number_velocity by sums alone. What a rule flags goes to _fraud_flag.
+-- Judges the candidates of one number: sim_box, revenue_share and impossible_travel by their single
+-- records of [p_from, p_to) up to p_now, new_number_velocity by sums alone. What a rule flags goes to
+-- _fraud_flag.
 CREATE OR REPLACE FUNCTION analytics._fraud_served(p_from timestamptz, p_to timestamptz, p_now timestamptz)
 RETURNS void
 LANGUAGE plpgsql

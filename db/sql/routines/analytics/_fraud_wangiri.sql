@@ -1,8 +1,10 @@
 -- requires: analytics/_fraud_limit.sql, analytics/_fraud_point.sql
 -- Finds callers that ring many numbers for a moment, of whom some call back, in windows that start in
--- p_first … p_last, and puts them into _fraud_flag. The caller may be a number of another network: its calls are
--- then in the records of those it rang.
-CREATE OR REPLACE FUNCTION analytics._fraud_wangiri(p_first timestamptz, p_last timestamptz, p_now timestamptz)
+-- p_first … p_last, and puts them into _fraud_flag. The caller may be a number of another network: its
+-- calls are then in the records of those it rang.
+CREATE OR REPLACE FUNCTION analytics._fraud_wangiri(
+    p_first timestamptz, p_last timestamptz, p_now timestamptz
+)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

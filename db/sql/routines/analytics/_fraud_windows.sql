@@ -1,8 +1,8 @@
 -- requires: analytics/_fraud_limit.sql
--- Adds the blocks up to windows of 24 hours that start in p_first … p_last, works out what is usual among all
--- numbers (_fraud_usual, and _fraud_price for the price of a minute in each plan), and keeps in _fraud_candidate
--- the windows that the sums alone do not clear of a rule. A window starts only where its number did something:
--- any other has nothing that a later one does not have.
+-- Adds the blocks up to windows of 24 hours that start in p_first … p_last, works out what is usual among
+-- all numbers (_fraud_usual, and _fraud_price for the price of a minute in each plan), and keeps in
+-- _fraud_candidate the windows that the sums alone do not clear of a rule. A window starts only where its
+-- number did something: any other has nothing that a later one does not have.
 CREATE OR REPLACE FUNCTION analytics._fraud_windows(p_first timestamptz, p_last timestamptz)
 RETURNS void
 LANGUAGE plpgsql

@@ -1,4 +1,5 @@
--- Kilometres between two places along a great circle (haversine; it is exact also for places next to each other).
+-- Kilometres between two places along a great circle (haversine; it is exact also for places next to each
+-- other).
 CREATE OR REPLACE FUNCTION analytics._km(
     p_latitude double precision, p_longitude double precision,
     p_other_latitude double precision, p_other_longitude double precision

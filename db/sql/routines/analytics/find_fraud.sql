@@ -1,9 +1,10 @@
 -- requires: analytics/_fraud_blocks.sql, analytics/_fraud_windows.sql, analytics/_fraud_served.sql
 -- requires: analytics/_fraud_wangiri.sql, analytics/_fraud_cases.sql
--- Judges every window of 24 hours (one starts each six hours) in which a batch not yet taken up has a record, and
--- opens, extends and closes cases. p_now is the event time up to which records count; without it, that of the
--- newest. Reads the facts of a day at a time: work follows what is new, memory does not. Late records make
--- their windows be judged again, back to ops.setting's fraud_horizon. Returns how many cases changed, and words.
+-- Judges every window of 24 hours (one starts each six hours) in which a batch not yet taken up has a
+-- record, and opens, extends and closes cases. p_now is the event time up to which records count; without
+-- it, that of the newest. Reads the facts of a day at a time: work follows what is new, memory does not.
+-- Late records make their windows be judged again, back to ops.setting's fraud_horizon. Returns how many
+-- cases changed, and words.
 CREATE OR REPLACE FUNCTION analytics.find_fraud(
     p_now timestamptz DEFAULT NULL, OUT o_rows bigint, OUT o_result text
 )

@@ -1,5 +1,6 @@
--- Removes what analytics has worked out about people. Erasure calls it with their surrogates, in its transaction;
--- whatever else is kept about a person here deletes it in this function. Returns the rows removed.
+-- Removes what analytics has worked out about people. Erasure calls it with their surrogates, in its
+-- transaction; whatever else is kept about a person here deletes it in this function. Returns the rows
+-- removed.
 CREATE OR REPLACE FUNCTION analytics.forget(p_subscriber_ids bigint[])
 RETURNS bigint
 LANGUAGE plpgsql

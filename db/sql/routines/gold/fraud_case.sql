@@ -16,8 +16,8 @@ FROM analytics.fraud_case AS c
 INNER JOIN analytics.fraud_rule AS r ON c.rule = r.rule
 WHERE c.merged_into IS NULL;
 COMMENT ON VIEW gold.fraud_case IS
-'Suspected fraud, a case per rule, number and episode; a suspicion, not a finding. Not for analysts: they have '
-'gold.fraud_daily';
+'Suspected fraud, a case per rule, number and episode; a suspicion, not a finding. '
+'Not for analysts: they have gold.fraud_daily';
 COMMENT ON COLUMN gold.fraud_case.case_id IS 'Key; stays the same while the case grows';
 COMMENT ON COLUMN gold.fraud_case.rule IS 'Rule that found it';
 COMMENT ON COLUMN gold.fraud_case.description IS 'What the rule looks for';
