@@ -240,7 +240,7 @@ def _steady_exporter(planter: _Planter) -> None:
     for index in range(planter.days):
         day = planter.first_day + timedelta(days=index, hours=8)
         # Below the threshold while there is no history that excuses it, more of it later.
-        times += _dear_calls(planter, day, 12 if index < 3 else 30, 5, 100, number, site)
+        times += _dear_calls(planter, day, 10 if index < 3 else 30, 5, 100, number, site)
     planter.note("steady_exporter", key, times)
 
 

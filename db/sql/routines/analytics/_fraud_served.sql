@@ -29,6 +29,7 @@ DECLARE
     v_max_visitors double precision := analytics._fraud_limit('impossible_travel', 'max_visitors');
     v_new_charge double precision := analytics._fraud_limit('new_number_velocity', 'min_charge');
     v_new_talk double precision := analytics._fraud_limit('new_number_velocity', 'min_talk');
+    v_new_for double precision := analytics._fraud_limit('new_number_velocity', 'new_for');
     v_new_factor double precision := analytics._fraud_limit('new_number_velocity', 'peer_factor');
 BEGIN
     INSERT INTO pg_temp._fraud_flag (rule, subscriber_id, starts_at, from_at, to_at, score, evidence)
@@ -55,7 +56,7 @@ BEGIN
             greatest(v_new_charge, u.high_charge / 1e6 * v_new_factor) AS charge_limit,
             greatest(v_new_talk, u.high_talk_s / 60 * v_new_factor) AS talk_limit,
             extract(EPOCH FROM c.last_at - c.first_seen_at) / 3600 AS age,
-            analytics._fraud_limit('new_number_velocity', 'new_for') + 24 AS new_for
+            v_new_for + 24 AS new_for
         FROM pg_temp._fraud_candidate AS c
         CROSS JOIN pg_temp._fraud_usual AS u
         WHERE c.is_new

@@ -12,6 +12,15 @@ SET work_mem = '128MB'
 AS $$
 DECLARE
     v_data_from timestamptz := (SELECT p.data_from FROM analytics.fraud_progress AS p);
+    -- Once and not for each row.
+    v_calls double precision := analytics._fraud_limit('sim_box', 'min_calls');
+    v_incoming double precision := analytics._fraud_limit('sim_box', 'max_incoming_share');
+    v_charge double precision := analytics._fraud_limit('revenue_share', 'min_charge');
+    v_price double precision := analytics._fraud_limit('revenue_share', 'min_price');
+    v_price_factor double precision := analytics._fraud_limit('revenue_share', 'price_factor');
+    v_km double precision := analytics._fraud_limit('impossible_travel', 'min_km');
+    v_new_for interval := analytics._fraud_limit('new_number_velocity', 'new_for') * interval '1 hour';
+    v_min_history interval := analytics._fraud_limit('new_number_velocity', 'min_history') * interval '24 hours';
     -- A degree of latitude in kilometres, rounded up.
     v_degree constant double precision := 111.7;
 BEGIN
@@ -62,30 +71,26 @@ BEGIN
             n.first_seen_at,
             coalesce(p.price, a.price, 0) AS usual_price,
             (
-                s.calls >= analytics._fraud_limit('sim_box', 'min_calls')
-                AND s.received <= s.calls * analytics._fraud_limit('sim_box', 'max_incoming_share')
+                s.calls >= v_calls
+                AND s.received <= s.calls * v_incoming
             ) AS is_sim_box,
             (
                 s.talk_s > 0
-                AND s.call_charge >= 1e6 * analytics._fraud_limit('revenue_share', 'min_charge')
-                AND s.call_charge * 60 / s.talk_s >= 1e6 * analytics._fraud_limit('revenue_share', 'min_price')
+                AND s.call_charge >= 1e6 * v_charge
+                AND s.call_charge * 60 / s.talk_s >= 1e6 * v_price
                 AND s.call_charge * 60 / s.talk_s
-                >= coalesce(p.price, a.price, 0) * analytics._fraud_limit('revenue_share', 'price_factor')
+                >= coalesce(p.price, a.price, 0) * v_price_factor
             ) AS is_revenue_share,
             -- No two places in a box lie further apart than its sides together.
             coalesce(
                 v_degree * (s.north - s.south) + v_degree * (s.east - s.west) * cos(radians(
                     CASE WHEN s.north * s.south <= 0 THEN 0 ELSE least(abs(s.north), abs(s.south)) END
-                )) >= analytics._fraud_limit('impossible_travel', 'min_km'),
+                )) >= v_km,
                 false
             ) AS is_travel,
             (
-                n.first_seen_at >= s.starts_at - make_interval(
-                    hours => analytics._fraud_limit('new_number_velocity', 'new_for')::integer
-                )
-                AND n.first_seen_at >= v_data_from + make_interval(
-                    days => analytics._fraud_limit('new_number_velocity', 'min_history')::integer
-                )
+                n.first_seen_at >= s.starts_at - v_new_for
+                AND n.first_seen_at >= v_data_from + v_min_history
             ) AS is_new
         FROM pg_temp._fraud_sum AS s
         LEFT JOIN analytics.fraud_first_seen AS n ON s.subscriber_id = n.subscriber_id
