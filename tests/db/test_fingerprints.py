@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from command import telestream
 from psycopg.types.json import Jsonb
 
 from telestream.db import analytics
@@ -364,7 +365,17 @@ def test_a_second_opinion_on_an_anomaly(gold: psycopg.Connection, cells: int, op
     assert gold.execute("SELECT * FROM analytics.second_opinion(-1)").fetchall() == []
 
 
-def test_the_commands_data_and_an_unknown_task(database: str, gold: psycopg.Connection) -> None:
+def test_the_commands_run_a_task_and_tell_how_it_went(gold: psycopg.Connection) -> None:
+    put(gold, "a", office)
+    done = telestream("analytics", "run", "cell_fingerprint")
+    assert done.returncode == 0, done.stderr
+    assert "1 fingerprints made of 1 cells" in done.stdout
+    assert "cell_fingerprint" in telestream("analytics", "list").stdout
+    assert "done" in telestream("analytics", "show", "cell_fingerprint").stdout
+    assert telestream("analytics", "run", "nonsense").returncode == 2
+
+
+def test_runs_are_kept_and_an_unknown_task_is_refused(database: str, gold: psycopg.Connection) -> None:
     [task] = analytics.tasks(gold)
     assert (task.name, task.last) == ("cell_fingerprint", None)
     put(gold, "a", office)

@@ -55,8 +55,8 @@ TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, t
 GRANT SELECT, INSERT ON ops.legal_hold TO telestream_privacy;
 GRANT UPDATE (until) ON ops.legal_hold TO telestream_privacy;
 -- Cells are no persons: who reads Gold may read how they behave, and what has run.
-GRANT SELECT ON analytics.task, analytics.run, analytics.week, analytics.cell_week, analytics.cell_fingerprint,
-analytics.cell_drift
+GRANT SELECT ON analytics.task, analytics.run, analytics.week, analytics.cell_week,
+analytics.cell_fingerprint, analytics.cell_drift
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
 -- Cases are about persons and have views; how the rules are set is no secret.
 GRANT SELECT ON analytics.fraud_rule, analytics.fraud_threshold
