@@ -24,7 +24,9 @@ def run(url: str, *, compress: bool) -> list[Any]:
         refine(connection, ring("+2321000001", START, 45, callbacks=4))
         refine(connection, steps_between("+447800000005", START, "234-15-8", "234-15-9", 8))
         connection.execute("SET ROLE telestream_owner")
-        connection.execute("UPDATE silver.dim_network_cell SET latitude = 3 * cell_key, longitude = 0 WHERE cell_key <> 0")
+        connection.execute(
+            "UPDATE silver.dim_network_cell SET latitude = 3 * cell_key, longitude = 0 WHERE cell_key <> 0"
+        )
         connection.execute("CALL rollup.refresh_pending()")
         if compress:
             connection.execute("ALTER TABLE silver.fact_cdr SET (timescaledb.compress)")
