@@ -59,8 +59,9 @@ bench-api: setup ## measure the GraphQL API under load, uncached and cached, and
 bench-archive: setup ## measure the archive: rows per second, bytes per row
 	$(BIN)/telestream bench archive
 
-bench-analytics: setup ## measure cell fingerprints: purity, recall, drift, seconds
+bench-analytics: setup ## measure cell fingerprints and the rules against fraud: quality, seconds
 	$(BIN)/telestream bench analytics
+	$(BIN)/telestream bench fraud
 
 bench-forecast: setup ## measure the capacity forecast: error against seasonal naive, coverage, seconds, memory
 	$(BIN)/telestream bench forecast

@@ -130,6 +130,6 @@ def _waited_for(connection: Connection) -> str:
         "SELECT DISTINCT l.pid FROM pg_locks AS l"
         " WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid()"
         " AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())"
-        " AND l.classid = 0 AND l.objid IN (7301008, 7301010, 7301012, 7301013) ORDER BY 1"
+        " AND l.classid = 0 AND l.objid IN (7301008, 7301010, 7301012, 7301013, 7301019) ORDER BY 1"
     ).fetchall()
     return "the sessions " + ", ".join(str(pid) for (pid,) in rows) if rows else "a session that has ended since"

@@ -50,6 +50,7 @@ class Lookups:
         self.drift: DataLoader[str, dict[str, Any] | None] = DataLoader(self._drifts, max_batch_size=500)
         self.similar: DataLoader[SimilarKey, Rows] = DataLoader(self._similar, max_batch_size=500)
         self.opinion: DataLoader[int, dict[str, Any] | None] = DataLoader(self._opinions, max_batch_size=500)
+        self.evidence: DataLoader[int, Rows] = DataLoader(self._evidence, max_batch_size=500)
         self.profile: DataLoader[ProfileKey, dict[str, Any] | None] = DataLoader(self._profiles, max_batch_size=500)
         self.forecast: DataLoader[ForecastKey, dict[str, Any] | None] = DataLoader(self._forecasts, max_batch_size=500)
 
@@ -88,6 +89,18 @@ class Lookups:
             for row in rows:
                 own = {name: row.pop(name) for name in ("asked", "distance", "away_km")}
                 found[(own.pop("asked"), *how)].append({**own, "cell": row})
+        return [found[key] for key in keys]
+
+    async def _evidence(self, keys: list[int]) -> list[Rows]:
+        rows = await self._context.read(
+            sql.SQL(
+                "SELECT e.case_id, e.measure, e.seen, e.threshold, e.peer, e.explanation, e.from_at, e.to_at"
+                " FROM gold.fraud_evidence AS e WHERE e.case_id = ANY({}) ORDER BY e.case_id, e.position"
+            ).format(sql.Literal(keys))
+        )
+        found: dict[int, Rows] = {key: [] for key in keys}
+        for row in rows:
+            found[row.pop("case_id")].append(row)
         return [found[key] for key in keys]
 
     async def _opinions(self, keys: list[int]) -> Sequence[dict[str, Any] | None]:

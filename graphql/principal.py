@@ -17,10 +17,12 @@ class Scope(enum.StrEnum):
     REVENUE = "revenue"
     QUALITY = "quality"
     ALERTS = "alerts"
+    FRAUD = "fraud"
     ALERTS_WRITE = "alerts:write"
     CACHE_WRITE = "cache:write"
 
 
+# Not fraud: who is suspected is asked for by name.
 READ_SCOPES = (Scope.NETWORK, Scope.CUSTOMER, Scope.REVENUE, Scope.QUALITY, Scope.ALERTS)
 
 

@@ -18,6 +18,7 @@ from telestream.errors import UsageError
 from telestream.loaders.generate import population
 from telestream.loaders.generate.customers import customers as make_customers
 from telestream.loaders.generate.files import generate_cdr
+from telestream.loaders.generate.fraud import write_fraud
 from telestream.loaders.generate.manifest import Manifest, Totals
 from telestream.loaders.generate.spec import FileFormat, GenerateSpec
 
@@ -72,6 +73,9 @@ def cdr(
         float, typer.Option("--bad", help="Share of rows that must be refused, each for exactly one reason.")
     ] = GenerateSpec.bad,
     archetypes: _Archetypes = GenerateSpec.archetypes,
+    settled: Annotated[
+        bool, typer.Option("--settled", help="Let people stay where they live, as rules against fraud expect it.")
+    ] = GenerateSpec.settled,
 ) -> None:
     """Write one day of CDRs in the canonical format, and beside it OUT.manifest.json with the truth about it.
 
@@ -95,6 +99,7 @@ def cdr(
         late=late,
         bad=bad,
         archetypes=archetypes,
+        settled=settled,
     )
     started = time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -158,6 +163,30 @@ def write_customers(
     except OSError as exc:
         raise UsageError(f"cannot write {out}", hint="Name a file in a folder you can write to.") from exc
     Console().print(f"{out}: {table.num_rows:,} changes of {count:,} customers", soft_wrap=True, highlight=False)
+
+
+@_generate.command("fraud")
+def fraud(
+    day: Annotated[datetime, typer.Option("--day", formats=["%Y-%m-%d"], help="The last day of the rows, in UTC.")],
+    out: Annotated[Path, typer.Option("--out", help="The CSV file to write.")],
+    days: Annotated[int, typer.Option("--days", min=1, help="Days the rows are spread over.")] = 10,
+    cases: Annotated[int, typer.Option("--cases", min=1, help="Numbers planted for each rule.")] = 5,
+    lookalikes: Annotated[
+        int, typer.Option("--lookalikes", min=0, help="Numbers planted of each kind that only looks like fraud.")
+    ] = 2,
+    seed: _Seed = GenerateSpec.seed,
+    cells: _Cells = GenerateSpec.cells,
+) -> None:
+    """Write CDRs of planted fraud, and of what only looks like it; OUT.truth.json says who did what when.
+
+    Load it beside the days of `generate cdr --settled` of the same --seed and --cells: people who are anywhere
+    from one minute to the next all travel impossibly.
+
+    Try: telestream generate fraud --day 2026-03-10 --out fraud.csv
+    """
+    spec = GenerateSpec(rows=1, day=day.date(), seed=seed, cells=cells)
+    rows, truth = write_fraud(spec, days, cases, lookalikes, out)
+    Console().print(f"{out}: {rows:,} rows\n{truth}: the truth about them", soft_wrap=True, highlight=False)
 
 
 def _rows_table(manifest: Manifest) -> Table:

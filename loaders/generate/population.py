@@ -286,6 +286,7 @@ class Population:
         slot_bits = max(16, (16 * spec.cells - 1).bit_length()) + (2 if spec.archetypes else 0)
 
         self.subscribers = spec.subscribers
+        self._is_settled = spec.settled
         self._subscriber_rank = zipf(spec.subscribers)
         self._external_rank = zipf(_EXTERNAL_NUMBERS)
         self._first_external = spec.subscribers
@@ -318,6 +319,10 @@ class Population:
 
     def cell(self, own: I32, at_home: npt.NDArray[np.bool_], random: I64, minute: I64) -> I32:
         """Return the cells of rows: half at home, half where there is much traffic; with archetypes by the hour."""
+        if self._is_settled:
+            site = self.home_of[own] // _SECTORS * _SECTORS
+            cell: I32 = np.minimum(site + (random % _SECTORS).astype(np.int32), len(self.region_of_cell) - 1)
+            return cell
         if self._cell_of_slot_and_hour is not None:
             return self._cell_of_slot_and_hour[minute // 60, random]
         return np.where(at_home, self.home_of[own], self.cell_of_slot[random])

@@ -82,6 +82,8 @@ class GenerateSpec:
     bad: float = 0.0
     archetypes: bool = False
     """Whether cells follow one of five curves over the week, see `archetypes.py`."""
+    settled: bool = False
+    """Whether people stay at the site they live at; else half of their records are anywhere, minutes apart."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (

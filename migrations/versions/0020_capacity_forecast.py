@@ -7,7 +7,7 @@ came of it, so a night's forecast never replaces the one before, and each carrie
 from telestream.db.revision import run_sql
 
 revision = "0020"
-down_revision = "0018"
+down_revision = "0019"
 
 
 def upgrade() -> None:

@@ -80,9 +80,10 @@ def _benchmarks() -> typer.Typer:
     from telestream.loaders.bench_analytics import analytics
     from telestream.loaders.bench_archive import archive
     from telestream.loaders.bench_forecast import forecast_
+    from telestream.loaders.bench_fraud import fraud
 
     benchmarks = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
-    for command in (batch, stream, anomaly, api, archive, analytics):
+    for command in (batch, stream, anomaly, api, archive, analytics, fraud):
         benchmarks.command()(command)
     benchmarks.command("forecast")(forecast_)
     return benchmarks

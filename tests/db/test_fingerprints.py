@@ -239,7 +239,7 @@ def test_a_run_takes_up_just_what_was_refreshed(gold: psycopg.Connection) -> Non
     refreshed(gold, MONDAY)
     gold.execute("UPDATE ops.setting SET value = 'x' WHERE name = 'fingerprint_weeks'")
     with pytest.raises(psycopg.Error) as caught:
-        gold.execute("CALL analytics.run_task()")
+        gold.execute("CALL analytics.run_task('cell_fingerprint')")
     assert caught.value.sqlstate == "TS045"
     assert gold.execute("SELECT status FROM analytics.run ORDER BY run_id DESC LIMIT 1").fetchone() == ("failed",)
     gold.execute("UPDATE ops.setting SET value = '6' WHERE name = 'fingerprint_weeks'")

@@ -78,3 +78,7 @@ TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, t
 -- Cells are no persons: who reads Gold may read what is expected of them.
 GRANT SELECT ON analytics.forecast, analytics.capacity_forecast, analytics.forecast_backtest
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
+-- Cases are about persons and have views; how the rules are set is no secret.
+GRANT SELECT ON analytics.fraud_rule, analytics.fraud_threshold
+TO telestream_api, telestream_analyst, telestream_privacy;
+GRANT SELECT ON gold.fraud_case, gold.fraud_evidence TO telestream_audited;

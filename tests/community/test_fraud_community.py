@@ -1,0 +1,57 @@
+"""The rules against fraud find the same on both editions, compressed facts included."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from fraud_calls import find, ring, sim_box, steps_between
+from staging import refine
+
+from telestream.db import migrate
+
+pytestmark = pytest.mark.community
+
+START = datetime(2026, 3, 10, 20, 0, tzinfo=UTC)
+
+
+def run(url: str, *, compress: bool) -> list[Any]:
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        refine(connection, sim_box("+447800000001", START, 110))
+        refine(connection, ring("+2321000001", START, 45, callbacks=4))
+        refine(connection, steps_between("+447800000005", START, "234-15-8", "234-15-9", 8))
+        connection.execute("SET ROLE telestream_owner")
+        connection.execute(
+            "UPDATE silver.dim_network_cell SET latitude = 3 * cell_key, longitude = 0 WHERE cell_key <> 0"
+        )
+        connection.execute("CALL rollup.refresh_pending()")
+        if compress:
+            connection.execute("ALTER TABLE silver.fact_cdr SET (timescaledb.compress)")
+            connection.execute("SELECT public.compress_chunk(c) FROM public.show_chunks('silver.fact_cdr') AS c")
+        connection.execute("RESET ROLE")
+        found: list[Any] = [find(connection)]
+        refine(connection, sim_box("+447800000001", START - timedelta(hours=5), 20))
+        found += [find(connection), find(connection)]
+        found += connection.execute(
+            "SELECT c.rule, c.started_at, c.last_seen_at, c.score, c.is_open, e.measure, e.seen, e.threshold, e.peer,"
+            " e.explanation FROM gold.fraud_case AS c INNER JOIN gold.fraud_evidence AS e USING (case_id)"
+            " ORDER BY c.rule, e.position"
+        ).fetchall()
+        [(first_seen,)] = connection.execute("SELECT count(*) FROM analytics.fraud_first_seen").fetchall()
+        connection.execute("SET ROLE telestream_owner")
+        found.append(connection.execute(
+            "SELECT analytics.forget(array_agg(c.subscriber_id)) FROM analytics.fraud_case AS c"
+        ).fetchone())  # fmt: skip
+        found.append((first_seen, *connection.execute("SELECT count(*) FROM analytics.fraud_case").fetchone()))
+    return found
+
+
+def test_the_editions_agree_on_fraud(fresh_community_url: str, database: str, vault_key_file: str) -> None:
+    assert vault_key_file
+    migrate.upgrade(fresh_community_url)
+    community = run(fresh_community_url, compress=True)
+    assert community == run(database, compress=False)
+    assert {row[0] for row in community[3:-2]} == {"sim_box", "wangiri", "impossible_travel"}
