@@ -56,6 +56,9 @@ _PARTS: dict[str, str] = {
         WHERE {event}""",
     "usage_by_day": """
         SELECT u.* FROM gold.fact_customer_usage_daily AS u WHERE u.subscriber_id = ANY (%(ids)s)""",
+    "fraud_cases": """
+        SELECT c.case_id, c.rule, c.description, c.severity, c.score, c.started_at, c.last_seen_at, c.closed_at
+        FROM gold.fraud_case AS c WHERE c.subscriber_id = ANY (%(own)s) ORDER BY c.case_id""",
     "raw_customer_changes": """
         SELECT b.* FROM bronze.customer AS b WHERE b.customer_id = ANY (%(customers)s)""",
     "raw_cdrs": """
@@ -88,7 +91,7 @@ _PARTS: dict[str, str] = {
     "reads": """
         SELECT l.at, l.role, l.operation, l.field, l.rows_read
         FROM audit.access_log AS l
-        WHERE l.field IN ('customer', 'topCustomers', 'vault.subscriber', 'privacy') AND l.object_ids && %(names)s
+        WHERE l.field IN ('customer', 'topCustomers', 'fraudCases', 'vault.subscriber', 'privacy') AND l.object_ids && %(names)s
         ORDER BY l.position""",
 }  # fmt: skip
 _CONDITIONS = {

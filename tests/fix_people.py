@@ -50,4 +50,14 @@ def peopled(connection: psycopg.Connection) -> psycopg.Connection:
         "INSERT INTO ops.source_file (dataset, content_hash, uri, size_bytes, modified_at, profile, profile_hash,"
         " segment_size, code_version) VALUES ('cdr', 'x', '/in/447911123456.csv', 1, now(), 'p', 'p', 1, 'test')"
     )
+    connection.execute(
+        "INSERT INTO ops.lineage_event (job, run_id, event_type, event)"
+        """ VALUES ('load', gen_random_uuid(), 'START', '{"inputs": [{"name": "/in/447911123456.csv"}]}')"""
+    )
+    # A suspicion against each number that has called.
+    connection.execute(
+        "INSERT INTO analytics.fraud_case (rule, subscriber_id, severity, score, started_at, last_seen_at)"
+        " SELECT (SELECT min(rule) FROM analytics.fraud_rule), f.caller_id, 'minor', 60, min(f.started_at),"
+        " max(f.started_at) FROM silver.fact_cdr AS f WHERE f.caller_id <> 0 GROUP BY f.caller_id"
+    )
     return connection

@@ -39,13 +39,19 @@ def test_nothing_leads_to_the_person_any_more(peopled: psycopg.Connection, datab
     longer = refuse(peopled, "1447911123456;4479111234567")
     assert naming(peopled, CUSTOMER, SIM) >= {
         "bronze.cdr", "bronze.network_event", "bronze.customer", "quality.quarantine", "ops.dead_letter",
-        "silver.customer_change", "silver.dim_customer", "silver.fact_cdr", "ops.source_file",
+        "silver.customer_change", "silver.dim_customer", "silver.fact_cdr", "ops.source_file", "ops.lineage_event",
     }  # fmt: skip
     before, counts = gold(peopled), peopled.execute("SELECT dataset, sum(rows_in) FROM ops.batch GROUP BY 1").fetchall()
     rows = peopled.execute("SELECT count(*) FROM bronze.cdr").fetchone()
     surrogates = peopled.execute("SELECT subscriber_id FROM silver.fact_cdr ORDER BY cdr_id").fetchall()
+    suspects = peopled.execute("SELECT subscriber_id FROM analytics.fraud_case").fetchall()
     proof = erase(peopled, NUMBER)
 
+    assert peopled.execute(
+        "SELECT c.subscriber_id FROM analytics.fraud_case AS c LEFT JOIN vault.subscriber AS s USING (subscriber_id)"
+        " WHERE s.subscriber_id IS NULL"
+    ).fetchall() == []  # fmt: skip
+    assert 0 < len(peopled.execute("SELECT FROM analytics.fraud_case").fetchall()) < len(suspects)
     peopled.execute("DELETE FROM quality.quarantine WHERE quarantine_id = %s", (longer,))
     assert naming(peopled, CUSTOMER, SIM) == set()
     assert peopled.execute("SELECT 1 FROM silver.fact_cdr WHERE customer_key <> 0 AND customer_key NOT IN"

@@ -1,7 +1,7 @@
 -- requires: vault/find.sql, analytics/forget.sql, privacy/_ids.sql, privacy/_texts.sql
 -- Removes the links to a person: the customer with all changes and versions, what waits to be carried to
--- facts, what analytics worked out, and the vault's rows, also those that a load has made since. Returns the counts, and the surrogates
--- of such new rows.
+-- facts, what analytics worked out, and the vault's rows, also those that a load has made since. Returns the
+-- counts, and the surrogates of such new rows.
 CREATE OR REPLACE FUNCTION privacy._forget(p_plan jsonb, OUT o_counts jsonb, OUT o_new bigint[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
