@@ -91,7 +91,8 @@ _PARTS: dict[str, str] = {
     "reads": """
         SELECT l.at, l.role, l.operation, l.field, l.rows_read
         FROM audit.access_log AS l
-        WHERE l.field IN ('customer', 'topCustomers', 'fraudCases', 'vault.subscriber', 'privacy') AND l.object_ids && %(names)s
+        WHERE l.field IN ('customer', 'topCustomers', 'fraudCases', 'vault.subscriber', 'privacy')
+            AND l.object_ids && %(names)s
         ORDER BY l.position""",
 }  # fmt: skip
 _CONDITIONS = {

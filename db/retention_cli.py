@@ -29,8 +29,8 @@ def retention_show() -> None:
         migrate.require_head(connection)
         for name, minimum, maximum, source in connection.execute(
             "SELECT c.name, e.o_minimum::text, e.o_maximum::text, e.o_sources FROM unnest(ARRAY['bronze.cdr',"
-            " 'bronze.network_event', 'bronze.customer', 'silver.cdr', 'silver.network_event', 'quarantine', 'dead_letter'])"
-            " AS c (name)"
+            " 'bronze.network_event', 'bronze.customer', 'silver.cdr', 'silver.network_event', 'quarantine',"
+            " 'dead_letter']) AS c (name)"
             " CROSS JOIN LATERAL ops.effective_retention(c.name) AS e"
         ):
             rules.add_row(name, minimum or "none", maximum or "none", source or "no rule applies")

@@ -217,7 +217,12 @@ def test_holds_are_placed_shown_and_lifted(aged: psycopg.Connection) -> None:
 
 
 def test_raw_customers_go_too_and_a_hold_on_one_keeps_them(connection: psycopg.Connection, database: str) -> None:
-    person = {"source_system": "crm", "customer_id": "C1", "changed_at": "2026-02-01T00:00:00Z", "msisdn": "+447911123456"}
+    person = {
+        "source_system": "crm",
+        "customer_id": "C1",
+        "changed_at": "2026-02-01T00:00:00Z",
+        "msisdn": "+447911123456",
+    }
     connection.execute("SELECT setval(pg_get_serial_sequence('ops.batch', 'batch_id'), 50, false)")
     refine_customers(connection, [person, {**person, "customer_id": "C2", "changed_at": "1066-10-14T00:00:00Z"}])
     connection.execute("UPDATE ops.batch SET finished_at = now() - interval '1 year'")
