@@ -1,5 +1,7 @@
 SET LOCAL ROLE telestream_owner;
 
+-- It is widened.
+-- squawk-ignore ban-drop-constraint
 ALTER TABLE ops.retention_rule DROP CONSTRAINT retention_rule_record_class_check;
 -- squawk-ignore constraint-missing-not-valid
 ALTER TABLE ops.retention_rule ADD CONSTRAINT retention_rule_record_class_check CHECK (
@@ -10,7 +12,11 @@ ALTER TABLE ops.retention_rule ADD CONSTRAINT retention_rule_record_class_check 
 );
 INSERT INTO ops.retention_rule (record_class, jurisdiction, minimum, maximum, source)
 SELECT
-    'bronze.customer' AS record_class, r.jurisdiction, r.minimum, r.maximum, r.source
+    'bronze.customer' AS record_class,
+    r.jurisdiction,
+    r.minimum,
+    r.maximum,
+    r.source
 FROM ops.retention_rule AS r
 WHERE r.record_class = 'bronze.cdr' AND r.jurisdiction = '*';
 
