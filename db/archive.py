@@ -76,7 +76,7 @@ class Archiver:
                 detail=f"It is {elsewhere[0]}.",
                 hint="Name that target; if it was moved, copy all of it and UPDATE ops.archive_day SET target.",
             )
-        self.table = ArchiveTable(target, dataset, _columns(connection, dataset))
+        self.table = ArchiveTable(target, dataset, archive_columns(connection, dataset))
         row = connection.execute(
             "SELECT time_column FROM rollup.definition WHERE source = %s LIMIT 1", (f"silver.fact_{dataset}",)
         ).fetchone()
@@ -116,7 +116,7 @@ class Archiver:
             " FROM ops.archive_day AS a WHERE a.dataset = %s AND a.day = %s",
             (self._dataset, day),
         ).fetchone()
-        if known and known[0] == "dropped":
+        if known and known[0] in {"dropped", "expired"}:
             return None
         if known and known[0] == "verified" and not known[3] and not thorough:
             return ArchivedDay(self._dataset, day, "already verified", known[1], self.table.size(day))
@@ -262,7 +262,8 @@ class Archiver:
         )
 
 
-def _columns(connection: Connection, dataset: Dataset) -> list[Column]:
+def archive_columns(connection: Connection, dataset: Dataset) -> list[Column]:
+    """Return what the archive of a dataset holds, in order."""
     rows = connection.execute(
         "SELECT c.name, format_type(a.atttypid, NULL) FROM ops.archive_column AS c"
         " INNER JOIN pg_attribute AS a ON a.attrelid = %s::regclass AND a.attname = c.name"

@@ -186,6 +186,32 @@ class ArchiveTable:
         assert found is not None
         return Content(int(found[0]), int(found[1]))
 
+    def has_person(self, day: date, subscriber_id: int) -> bool:
+        """Say whether a day names a person, by surrogate, in whatever part."""
+        parts = [c.name for c in self._columns if c.name in {"subscriber_id", "caller_id", "called_id"}]
+        files = self.files(day)
+        if not files:
+            return False
+        with self._refusals("read"), duckdb.connect() as engine:
+            if not self._is_local():
+                engine.register_filesystem(_filesystem())
+            found = engine.execute(
+                f"SELECT EXISTS (SELECT 1 FROM read_parquet($1, hive_partitioning = false)"
+                f" WHERE $2 IN ({', '.join(parts)}))",
+                [files, subscriber_id],
+            ).fetchone()
+        return found == (True,)
+
+    def delete_days(self, days: list[date]) -> None:
+        """Delete days in one commit, and their files at once: who reads an older version then fails."""
+        listed = ", ".join(f"'{day.isoformat()}'" for day in days)
+        with self._refusals("shortened"):
+            self._table.delete(
+                f"day IN ({listed})", commit_properties=CommitProperties(custom_metadata={_MAKER: self._dataset})
+            )
+            self._table.update_incremental()
+            self._table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+
     def size(self, day: date) -> int:
         """Return the bytes of the active files of a day."""
         actions = pa.table(self._table.get_add_actions(flatten=True)).to_pylist()

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from telestream.console import console
 from telestream.db import migrate, retention
-from telestream.db.connection import connect, database_url, translated
+from telestream.db.connection import Connection, connect, database_url, translated
 from telestream.db.retention import OWNER, exclusive
 from telestream.errors import UsageError
 
@@ -29,8 +29,8 @@ def retention_show() -> None:
         migrate.require_head(connection)
         for name, minimum, maximum, source in connection.execute(
             "SELECT c.name, e.o_minimum::text, e.o_maximum::text, e.o_sources FROM unnest(ARRAY['bronze.cdr',"
-            " 'bronze.network_event', 'bronze.customer', 'silver.cdr', 'silver.network_event', 'quarantine',"
-            " 'dead_letter']) AS c (name)"
+            " 'bronze.network_event', 'bronze.customer', 'silver.cdr', 'silver.network_event',"
+            " 'archive.cdr', 'archive.network_event', 'quarantine', 'dead_letter']) AS c (name)"
             " CROSS JOIN LATERAL ops.effective_retention(c.name) AS e"
         ):
             rules.add_row(name, minimum or "none", maximum or "none", source or "no rule applies")
@@ -39,7 +39,7 @@ def retention_show() -> None:
             " FROM ops.legal_hold WHERE until IS NULL OR until > now() ORDER BY hold_id"
         ):
             holds.add_row(*("" if value is None else str(value) for value in row))
-        pieces = retention.plan(connection)
+        pieces = _plan(connection)
     console.print(rules)
     if holds.row_count:
         console.print(holds)
@@ -52,18 +52,18 @@ def retention_run(
         bool, typer.Option("--dry-run", help="Say what would go and what is held; drop nothing.")
     ] = False,
 ) -> None:
-    """Drop what is older than its maximum: Bronze, Silver, quarantine, dead letters.
+    """Drop what is older than its maximum: Bronze, Silver, the archive, quarantine, dead letters.
 
     Rules are rows of ops.retention_rule; those of the setting jurisdiction and of * apply, the strictest counts.
     Nothing goes that is younger than a minimum, under legal hold, or whose Gold waits for a refresh; where Silver is
     archived, nothing that the archive does not have. Each piece is a short transaction, so loads go on meanwhile.
-    `telestream db schedule` does the same each night.
+    `telestream db schedule` does the same each night, but for the archive, which the database cannot reach.
 
     Try: telestream retention run --dry-run
     """
     with exclusive(database_url()) as connection:
         migrate.require_head(connection)
-        pieces = retention.plan(connection)
+        pieces = _plan(connection)
         if dry_run:
             console.print(_summary(pieces, "Would be dropped"))
             return
@@ -72,8 +72,15 @@ def retention_run(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
         ) as bars:
             task = bars.add_task("retention", total=len(pieces))
+            expired = [piece for piece in pieces if piece.record_class.startswith("archive.") and piece.held is None]
+            if expired:
+                from telestream.db import archive_expiry  # takes half a second to import
+
+                archive_expiry.expire(connection, expired)
             for piece in pieces:
-                if piece.held is None:
+                if piece in expired:
+                    done.append(piece)
+                elif piece.held is None:
                     freed, held = retention.drop(connection, piece)
                     if freed or held is None:
                         done.append(retention.Piece(**{**vars(piece), "bytes": freed, "held": None}))
@@ -83,6 +90,16 @@ def retention_run(
                     done.append(piece)
                 bars.advance(task)
         console.print(_summary(done, "Retention"))
+
+
+def _plan(connection: Connection) -> list[retention.Piece]:
+    """Return what is older than its maximum, in the database and in the archive."""
+    pieces = retention.plan(connection)
+    if connection.execute("SELECT EXISTS (SELECT FROM ops.archive_day WHERE state = 'dropped')").fetchone() == (True,):
+        from telestream.db import archive_expiry  # takes half a second to import
+
+        pieces += archive_expiry.plan(connection)
+    return pieces
 
 
 def _summary(pieces: list[retention.Piece], title: str) -> Table:

@@ -569,3 +569,41 @@ def test_the_horizon_is_not_migrated_away_from_under_gold(connection: psycopg.Co
         migrate.downgrade(database, str(below))
     connection.execute("UPDATE ops.horizon SET kept_from = '-infinity'")
     migrate.downgrade(database, str(below))
+
+
+def test_the_archive_lets_go_of_what_is_too_old_but_for_what_is_held(
+    loaded: psycopg.Connection, database: str, target: str
+) -> None:
+    archive(database, target, drop=True)
+    maximum = (datetime.datetime.now(datetime.UTC).date() - DAYS[1]).days  # the third day has not been long enough
+    loaded.execute(
+        "INSERT INTO ops.retention_rule VALUES ('archive.cdr', '*', NULL, make_interval(days => %s), 'test')",
+        (maximum - 1,),
+    )
+    person = "SELECT subscriber_id FROM silver.fact_cdr LIMIT 1"
+    assert loaded.execute(person).fetchone() is None  # in the archive alone
+    with duckdb.connect() as engine:
+        files = DeltaTable(f"{target}/fact_cdr").file_uris(file_pruning_predicate=[("day", "=", DAYS[0].isoformat())])
+        (somebody,) = engine.execute("SELECT min(caller_id) FROM read_parquet($1)", [files]).fetchone() or (0,)
+    loaded.execute("INSERT INTO ops.legal_hold (subscriber_id, reason) VALUES (%s, 'file 7')", (somebody,))
+    before = sum(path.stat().st_size for path in Path(target).rglob("*.parquet"))
+    shown = telestream("retention", "run", "--dry-run")
+    assert "legal hold 1: file 7" in " ".join(shown.stdout.split())
+    assert telestream("retention", "run").returncode == 0
+    assert loaded.execute("SELECT count(*) FROM ops.archive_day WHERE state = 'expired'").fetchone() == (0,)
+    loaded.execute("UPDATE ops.legal_hold SET until = now()")
+    result = telestream("retention", "run")
+    assert result.returncode == 0, result.stderr
+    assert loaded.execute("SELECT day, state, rows FROM ops.archive_day ORDER BY day").fetchall() == [
+        (DAYS[0], "expired", 40), (DAYS[1], "expired", 40), (DAYS[2], "dropped", 40),
+    ]  # fmt: skip
+    left = list(Path(target).rglob("*.parquet"))
+    assert {path.parent.name for path in left} == {f"day={DAYS[2]}"}
+    freed = before - sum(path.stat().st_size for path in left)
+    assert freed > 0
+    assert f"{freed:,}" in result.stdout
+    # Neither is it brought back, nor does a run that was killed before the ledger knew it stumble.
+    archive(database, target, drop=True)
+    loaded.execute("UPDATE ops.archive_day SET state = 'dropped', expired_at = NULL WHERE day = %s", (DAYS[0],))
+    assert telestream("retention", "run").returncode == 0
+    assert loaded.execute("SELECT count(*) FROM ops.archive_day WHERE state = 'expired'").fetchone() == (2,)

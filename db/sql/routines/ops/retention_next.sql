@@ -13,8 +13,8 @@ DECLARE
     v_unit record;
 BEGIN
     FOREACH record_class IN ARRAY ARRAY[
-        'bronze.cdr', 'bronze.network_event', 'bronze.customer', 'silver.cdr', 'silver.network_event', 'quarantine',
-        'dead_letter'
+        'bronze.cdr', 'bronze.network_event', 'bronze.customer', 'silver.cdr', 'silver.network_event', 'archive.cdr',
+        'archive.network_event', 'quarantine', 'dead_letter'
     ] LOOP
         maximum := NULL;
         next_at := NULL;
@@ -36,6 +36,11 @@ BEGIN
             IF next_at < now() THEN
                 held := ops._silver_blocked(v_dataset, v_unit.lo, v_unit.hi);
             END IF;
+        ELSIF record_class LIKE 'archive.%' THEN
+            -- Who is held in files the database cannot see.
+            next_at := (
+                SELECT min(a.day) + 1 FROM ops.archive_day AS a WHERE a.dataset = v_dataset AND a.state = 'dropped'
+            )::timestamptz + maximum;
         ELSIF record_class LIKE 'bronze.%' THEN
             -- The oldest partition goes when the last of its batches is old enough.
             SELECT max(b.finished_at) + maximum INTO next_at
