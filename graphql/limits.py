@@ -44,6 +44,8 @@ MAX_FIELDS = 500
 MAX_DIRECTIVES = 50
 MAX_FRAGMENTS = 30
 MAX_COST = 10_000
+# A list in a list in a list, each of the size somebody writes: a greater number than JSON may have.
+_COUNTED_COST = 10**15
 _ROOTS = {"query": "query_type", "mutation": "mutation_type", "subscription": "subscription_type"}
 
 
@@ -172,7 +174,7 @@ class _Walk:
             aliases=inner.aliases + (node.alias is not None),
             fields=inner.fields + 1,
             directives=inner.directives,
-            cost=own + times * max(inner.cost, 0) + (times if times > 1 else 0),
+            cost=min(own + times * max(inner.cost, 0) + (times if times > 1 else 0), _COUNTED_COST),
             introspects=inner.introspects or name in {"__schema", "__type"},
         )
 

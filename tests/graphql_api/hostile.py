@@ -225,6 +225,13 @@ HOSTILE: dict[str, tuple[Callable[[Api], str], str]] = {
     "a document of 200 KB": (_query("{" + "a " * 100_000 + "}"), "TOKENS_EXCEEDED"),
     "a comment of 200 KB": (_query("#" * 200_000 + "\n{ a }"), "TOKENS_EXCEEDED"),
     "a number of 5,000 digits": (_query("{ cells(first: " + "9" * 5000 + ") { nodes { name } } }"), "COST_EXCEEDED"),
+    "lists of 2 billion in each other": (
+        _query(
+            "{ cells(first: 2147483647) { nodes { similar(first: 2147483647) { cell { similar(first: 2147483647)"
+            " { cell { name } } } } } } }"
+        ),
+        "COST_EXCEEDED",
+    ),
     "a page of 2 billion": (_query("{ cells(first: 2147483647) { nodes { name } } }"), "COST_EXCEEDED"),
     "a page by a variable": (
         _query("query($n: Int!) { cells(first: $n) { nodes { region { name } } } }", n=10**9), "COST_EXCEEDED",
