@@ -91,7 +91,10 @@ def test_what_a_table_is_made_of(loaded: Path, connection: Connection) -> None:
     assert [(one["namespace"], one["name"]) for one in tree["bronze.cdr"]["sources"]] == [("file", str(loaded))]
     for name in ("rollup.cell_traffic_1h", "rollup.cell_traffic_1h_v1"):
         rollup = describe(connection, name)
-        assert rollup["downstream"] == ["gold.cell_traffic_1h", "gold.network_kpi_hourly"]
+        assert rollup["downstream"] == [
+            "analytics.capacity_forecast", "analytics.cell_drift", "analytics.cell_fingerprint",
+            "analytics.forecast_backtest", "gold.cell_traffic_1h", "gold.network_kpi_hourly",
+        ]  # fmt: skip
     assert len(describe(connection, "fact_cdr")["runs"]) == 2
     shown = quick(loaded.parent, "lineage", "show", "silver.fact_cdr")
     assert str(loaded) in shown

@@ -43,11 +43,24 @@ FROM made AS m
 WHERE m.rollup_name = 'customer_total_1d'
 UNION ALL
 SELECT
-    m.store AS source,
-    'analytics.anomaly' AS target,
+    coalesce(m.store, a.source) AS source,
+    a.target,
     NULL::text AS job
-FROM made AS m
-WHERE m.rollup_name = 'network_5m'
+FROM (
+    VALUES
+    ('network_5m', 'analytics.anomaly'),
+    ('cell_traffic_1h', 'analytics.cell_fingerprint'),
+    ('network_1h', 'analytics.cell_fingerprint'),
+    ('cell_traffic_1h', 'analytics.cell_drift'),
+    ('network_1h', 'analytics.cell_drift'),
+    ('silver.fact_cdr', 'analytics.fraud_case'),
+    ('customer_usage_1d', 'analytics.fraud_case'),
+    ('silver.fact_cdr', 'analytics.fraud_evidence'),
+    ('customer_usage_1d', 'analytics.fraud_evidence'),
+    ('cell_traffic_1h', 'analytics.capacity_forecast'),
+    ('cell_traffic_1h', 'analytics.forecast_backtest')
+) AS a (source, target)
+LEFT JOIN made AS m ON a.source = m.rollup_name
 UNION ALL
 SELECT DISTINCT
     coalesce(m.store, s.relnamespace::regnamespace || '.' || s.relname) AS source,
