@@ -8,12 +8,11 @@ import resource
 import sys
 import time
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import psycopg
 import pyarrow as pa
-import typer
 from rich.table import Table
 
 from telestream.console import console
@@ -32,18 +31,8 @@ _TRIED = 300
 _SHOWN = (0, 1, 7, 14)
 
 
-def forecast_(
-    cells: Annotated[int, typer.Option(min=50, help="Cells of the network.")] = 5_000,
-    weeks: Annotated[int, typer.Option(min=9, help="Weeks of history.")] = 16,
-    hours: Annotated[int, typer.Option(min=1, max=24, help="Hours of each day that are put into Gold.")] = 24,
-    seed: Annotated[int, typer.Option(help="Of the traffic.")] = 1,
-) -> None:
-    """Put hourly traffic with a known course into Gold, forecast, and hold the forecast against what came.
-
-    Growth, weeks by kind of cell, noise and outages are planted. "Stored" is the forecast of all cells as a run writes
-    it, against the 14 days that follow. "Rolling" moves the origin back by two weeks at a time, on some cells.
-    All in a database of its own, which is dropped afterwards.
-    """
+def run(cells: int, weeks: int, hours: int, seed: int) -> None:
+    """Fill Gold, forecast, print; the arguments are the options of `telestream bench forecast`."""
     state = lifecycle.up()
     horizon = forecast.HORIZON
     traffic = HourlyTraffic(cells, FIRST_DAY, 7 * weeks + horizon, seed)

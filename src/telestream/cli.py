@@ -79,7 +79,7 @@ def _benchmarks() -> typer.Typer:
     from telestream.loaders.bench import batch
     from telestream.loaders.bench_analytics import analytics
     from telestream.loaders.bench_archive import archive
-    from telestream.loaders.bench_forecast import forecast_
+    from telestream.loaders.bench_forecast_cli import forecast_
     from telestream.loaders.bench_fraud import fraud
 
     benchmarks = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
