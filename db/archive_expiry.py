@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from telestream.db.archive import DATASETS, Dataset, archive_columns
-from telestream.db.archive_table import ArchiveTable
+from telestream.db.archive_table import ArchiveTable, is_table
 from telestream.db.connection import Connection
 from telestream.db.retention import Piece
+from telestream.errors import TerminalError
 
 _PREFIX = "archive."
 
@@ -73,6 +74,13 @@ def _start(day: date) -> datetime:
 
 
 def _table(connection: Connection, dataset: Dataset, uri: str) -> ArchiveTable:
+    # A table made anew on a disk that is not mounted would be empty, and its days would pass for deleted.
+    if not is_table(uri):
+        raise TerminalError(
+            "the archive is not where it was",
+            detail=f"{uri} is no Delta table. Nothing of the archive was deleted.",
+            hint="See that it is mounted or can be reached; if it was moved, UPDATE ops.archive_day SET target.",
+        )
     return ArchiveTable(uri.removesuffix(f"/fact_{dataset}"), dataset, archive_columns(connection, dataset))
 
 

@@ -258,6 +258,11 @@ def table_uri(target: str, dataset: str) -> str:
     return f"{root}/fact_{dataset}"
 
 
+def is_table(uri: str) -> bool:
+    """Say whether a Delta table is at an address, see `table_uri`."""
+    return DeltaTable.is_deltatable(uri, _storage(uri))
+
+
 def _storage(uri: str) -> dict[str, str]:
     if "://" not in uri:
         return {}

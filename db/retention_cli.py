@@ -39,7 +39,7 @@ def retention_show() -> None:
             " FROM ops.legal_hold WHERE until IS NULL OR until > now() ORDER BY hold_id"
         ):
             holds.add_row(*("" if value is None else str(value) for value in row))
-        pieces = _plan(connection)
+        pieces = retention.plan(connection) + _archived(connection)
     console.print(rules)
     if holds.row_count:
         console.print(holds)
@@ -63,24 +63,17 @@ def retention_run(
     """
     with exclusive(database_url()) as connection:
         migrate.require_head(connection)
-        pieces = _plan(connection)
         if dry_run:
-            console.print(_summary(pieces, "Would be dropped"))
+            console.print(_summary(retention.plan(connection) + _archived(connection), "Would be dropped"))
             return
+        pieces = retention.plan(connection)
         done = []
         with Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
         ) as bars:
             task = bars.add_task("retention", total=len(pieces))
-            expired = [piece for piece in pieces if piece.record_class.startswith("archive.") and piece.held is None]
-            if expired:
-                from telestream.db import archive_expiry  # takes half a second to import
-
-                archive_expiry.expire(connection, expired)
             for piece in pieces:
-                if piece in expired:
-                    done.append(piece)
-                elif piece.held is None:
+                if piece.held is None:
                     freed, held = retention.drop(connection, piece)
                     if freed or held is None:
                         done.append(retention.Piece(**{**vars(piece), "bytes": freed, "held": None}))
@@ -90,16 +83,21 @@ def retention_run(
                     done.append(piece)
                 bars.advance(task)
         console.print(_summary(done, "Retention"))
+        # Last, so that an archive out of reach keeps nothing in the database; planned anew, for the holds of now.
+        if archived := _archived(connection):
+            from telestream.db import archive_expiry
+
+            archive_expiry.expire(connection, [piece for piece in archived if piece.held is None])
+            console.print(_summary(archived, "Retention of the archive"))
 
 
-def _plan(connection: Connection) -> list[retention.Piece]:
-    """Return what is older than its maximum, in the database and in the archive."""
-    pieces = retention.plan(connection)
-    if connection.execute("SELECT EXISTS (SELECT FROM ops.archive_day WHERE state = 'dropped')").fetchone() == (True,):
-        from telestream.db import archive_expiry  # takes half a second to import
+def _archived(connection: Connection) -> list[retention.Piece]:
+    """Return the archived days that are older than their maximum."""
+    if connection.execute("SELECT EXISTS (SELECT FROM ops.archive_day WHERE state = 'dropped')").fetchone() != (True,):
+        return []
+    from telestream.db import archive_expiry  # takes half a second to import
 
-        pieces += archive_expiry.plan(connection)
-    return pieces
+    return archive_expiry.plan(connection)
 
 
 def _summary(pieces: list[retention.Piece], title: str) -> Table:

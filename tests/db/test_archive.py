@@ -586,12 +586,26 @@ def test_the_archive_lets_go_of_what_is_too_old_but_for_what_is_held(
         files = DeltaTable(f"{target}/fact_cdr").file_uris(file_pruning_predicate=[("day", "=", DAYS[0].isoformat())])
         (somebody,) = engine.execute("SELECT min(caller_id) FROM read_parquet($1)", [files]).fetchone() or (0,)
     loaded.execute("INSERT INTO ops.legal_hold (subscriber_id, reason) VALUES (%s, 'file 7')", (somebody,))
+    refine(
+        loaded, [cdr(native_key="refused", duration_s=-1, billed_s=-1, started_at=f"{datetime.date.today()}T00:00:00Z")]
+    )
     before = sum(path.stat().st_size for path in Path(target).rglob("*.parquet"))
     shown = telestream("retention", "run", "--dry-run")
     assert "legal hold 1: file 7" in " ".join(shown.stdout.split())
     assert telestream("retention", "run").returncode == 0
     assert loaded.execute("SELECT count(*) FROM ops.archive_day WHERE state = 'expired'").fetchone() == (0,)
     loaded.execute("UPDATE ops.legal_hold SET until = now()")
+    # A disk that is not mounted: nothing passes for deleted, no empty table is made, the database's part is done.
+    aged = loaded.execute("UPDATE quality.quarantine SET quarantined_at = now() - interval '1 year'")
+    assert aged.rowcount == 1
+    Path(target).rename(f"{target}.away")
+    Path(target).mkdir()
+    assert_clear_error(telestream("retention", "run"), "not where it was")
+    assert list(Path(target).iterdir()) == []
+    assert loaded.execute("SELECT count(*) FROM ops.archive_day WHERE state = 'expired'").fetchone() == (0,)
+    assert loaded.execute("SELECT count(*) FROM quality.quarantine").fetchone() == (0,)
+    Path(target).rmdir()
+    Path(f"{target}.away").rename(target)
     result = telestream("retention", "run")
     assert result.returncode == 0, result.stderr
     assert loaded.execute("SELECT day, state, rows FROM ops.archive_day ORDER BY day").fetchall() == [
