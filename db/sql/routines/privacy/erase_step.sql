@@ -147,7 +147,7 @@ BEGIN
             SELECT coalesce(array_agg(b.batch_id), '{}') INTO v_recent
             FROM ops.batch AS b
             WHERE b.finished_at >= v_erasure.scrubbed_from;
-            SELECT min(s.name) INTO v_cursor
+            SELECT min(s.name COLLATE "C") INTO v_cursor
             FROM privacy._searched_tables() AS s
             WHERE s.name COLLATE "C" > coalesce(v_erasure.step_cursor, '') COLLATE "C";
             IF v_cursor IS NULL THEN
