@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from telestream import topics
+from telestream import logs, topics, tracing
 from telestream.channels import cache_url
 from telestream.console import console
 from telestream.consumers.aftermath import Aftermath
@@ -162,6 +161,7 @@ def consume(
     stop = stop or threading.Event()
     owner = f"{socket.gethostname()}/{os.getpid()}/{group if not partitions else 'no group'}"
     with contextlib.ExitStack() as stack:
+        stack.enter_context(tracing.traced("telestream-consumer"))
         stack.enter_context(_stopped_by_signals(stop))
         broker = KafkaBroker(
             options,
@@ -273,9 +273,8 @@ def _following(
 
 
 def _log_to_stderr() -> None:
-    """Show our own lines, one per event; kafka-python writes dozens per outage, and ours tell of it."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("telestream").setLevel(logging.INFO)
+    """Show our own lines; kafka-python writes dozens per outage, and ours tell of it."""
+    logs.to_stderr()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 

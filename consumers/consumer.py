@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from telestream import tracing
 from telestream.consumers.bad_share import BadShare
 from telestream.consumers.broker import Broker, Messages
 from telestream.consumers.latency import Latency
@@ -369,7 +370,14 @@ class Consumer:
         return True
 
     def _work(self, writer: Writer, batch: Batch) -> tuple[Prepared, Written]:
-        """On a writer's thread: prepare and write a batch, again and again while the database is away."""
+        """On a writer's thread: prepare and write a batch, as one trace."""
+        with tracing.batch(
+            f"consume {self._dataset}", messaging__destination__name=batch.topic, telestream__messages=len(batch)
+        ):
+            return self._write(writer, batch)
+
+    def _write(self, writer: Writer, batch: Batch) -> tuple[Prepared, Written]:
+        """Prepare and write a batch, again and again while the database is away."""
         delay = 0.0
         prepared: Prepared | None = None
         again = False

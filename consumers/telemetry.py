@@ -24,6 +24,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from telestream import tracing
 from telestream.errors import TerminalError
 
 # A second series per counter and histogram with the time of its creation would double what is scraped.
@@ -246,8 +247,8 @@ class Telemetry:
 
     @contextlib.contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
-        """Measure the block as a stage of a batch; one that fails counts as well."""
-        with self._seconds.labels(stage.value).time():
+        """Measure and trace the block as a stage of a batch; one that fails counts as well."""
+        with self._seconds.labels(stage.value).time(), tracing.step(stage.value):
             yield
 
     def committed(

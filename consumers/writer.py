@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from psycopg import errors as pg
 
-from telestream import __version__
+from telestream import __version__, tracing
 from telestream.consumers.datasets import Dataset
 from telestream.consumers.dead_letters import DeadLetter, record_dead_letters
 from telestream.consumers.prepare import Batch, Prepared
@@ -132,6 +132,7 @@ class Writer:
                     (batch_id,),
                 ).fetchone()
             assert counts is not None  # inserted by `_stage`
+        tracing.note(telestream__batch_id=batch_id, telestream__rows_in=counts[0], telestream__rows_loaded=counts[1])
         return Written(*(*counts, len(prepared.bad), time.time()))
 
     def _advance(self, connection: Connection, batch: Batch, prepared: Prepared) -> None:
@@ -155,9 +156,9 @@ class Writer:
 
     def _stage(self, connection: Connection, batch_id: int, batch: Batch, prepared: Prepared) -> None:
         connection.execute(
-            "INSERT INTO ops.batch (batch_id, dataset, source_kind, rows_in, code_version)"
-            " VALUES (%s, %s, 'kafka', %s, %s)",
-            (batch_id, self._dataset.name, prepared.table.num_rows, __version__),
+            "INSERT INTO ops.batch (batch_id, dataset, source_kind, rows_in, code_version, trace_context)"
+            " VALUES (%s, %s, 'kafka', %s, %s, %s)",
+            (batch_id, self._dataset.name, prepared.table.num_rows, __version__, tracing.context()),
         )
         connection.execute(
             "INSERT INTO ops.kafka_slice (batch_id, incarnation, topic, partition, first_offset, first_line, messages)"

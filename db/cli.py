@@ -10,6 +10,7 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 from rich.table import Table
 
+from telestream import tracing
 from telestream.console import console
 from telestream.db import migrate, rollups, users
 from telestream.db.archive_cli import archive_app
@@ -127,7 +128,8 @@ def user_add(
 @gold_app.command("refresh")
 def gold_refresh() -> None:
     """Refresh exactly the buckets that loads have touched."""
-    buckets = rollups.refresh(database_url())
+    with tracing.traced("telestream-loader"):
+        buckets = rollups.refresh(database_url())
     console.print(rollups.LEFT_TO_JOB if buckets is None else f"{buckets:,} touched buckets refreshed")
 
 

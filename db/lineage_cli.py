@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import threading
 from datetime import datetime
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from telestream import logs
 from telestream.console import console
 from telestream.db import migrate
 from telestream.db.connection import connect, database_url, translated
@@ -91,7 +91,7 @@ def lineage_send(
         if once:
             _send_once(sender, url)
             return
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        logs.to_stderr()
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())

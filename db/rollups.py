@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from telestream import tracing
 from telestream.db.connection import Connection, connect, translated
 from telestream.db.edition import edition
 
@@ -28,12 +29,14 @@ def refresh(url: str, *, workers: int = 2) -> int | None:
         community edition that takes the owner of the rollups.
     """
     with translated(url), connect(url, autocommit=True) as connection:
+        batches = _traced_batches(connection)
         marked = int(_scalar(connection, "SELECT count(DISTINCT (rollup_name, bucket)) FROM rollup.pending"))
         if edition(connection) == "community":
             if not _scalar(connection, "SELECT pg_has_role('telestream_owner', 'SET')"):
                 return None
             connection.execute("SET ROLE telestream_owner")
-            connection.execute("CALL rollup.refresh_pending()")
+            with tracing.shared("refresh gold", batches):
+                connection.execute("CALL rollup.refresh_pending()")
             connection.execute("SELECT ops.close_lineage(true)")
             return marked
         roots = [name for (name,) in connection.execute(_ROOTS).fetchall()]
@@ -50,15 +53,27 @@ def refresh(url: str, *, workers: int = 2) -> int | None:
 
     with translated(url), ThreadPoolExecutor(workers) as pool:
         try:
-            list(pool.map(refresh_one, roots))
-            for name in dependent:
-                pool.submit(refresh_one, name).result()
+            with tracing.shared("refresh gold", batches):
+                list(pool.map(refresh_one, roots))
+                for name in dependent:
+                    pool.submit(refresh_one, name).result()
             if connections:
                 connections[0].execute("SELECT ops.close_lineage(true)")
         finally:
             for connection in connections:
                 connection.close()
     return marked
+
+
+def _traced_batches(connection: Connection) -> list[str]:
+    """Return the contexts of the traces of the batches that a refresh will show in Gold."""
+    if tracing.tracer() is None:
+        return []
+    rows = connection.execute(
+        "SELECT b.trace_context FROM ops.batch AS b WHERE b.trace_context IS NOT NULL"
+        " AND b.batch_id IN (SELECT p.batch_id FROM rollup.pending AS p) ORDER BY b.batch_id"
+    ).fetchall()
+    return [one for (one,) in rows]
 
 
 @dataclass(frozen=True)

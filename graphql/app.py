@@ -19,10 +19,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from telestream import tracing
 from telestream.channels import cache_url
 from telestream.db import migrate
 from telestream.db.connection import database_url
-from telestream.graphql import tracing
 from telestream.graphql.audit import AuditLog
 from telestream.graphql.authenticate import Authenticator
 from telestream.graphql.bulk import Bulk
@@ -93,7 +93,7 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self, _: Starlette) -> AsyncIterator[None]:
         """Connect, run what runs beside the requests, and write down what waits at the end."""
-        tracing.start()
+        tracing.start("telestream-api")
         await self.database.open()
         self.hub.start()
         tasks = [asyncio.create_task(_for_ever(run)) for run in (self.cache.run, self.audit.run, self._note_used)]

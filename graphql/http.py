@@ -16,7 +16,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from telestream.graphql import tracing
+from telestream import tracing
 from telestream.graphql.engine import Answer, Engine, GraphQLRequest
 from telestream.graphql.gate import Gate
 from telestream.graphql.problems import (
@@ -29,6 +29,7 @@ from telestream.graphql.problems import (
     NotAcceptableProblem,
     Problem,
 )
+from telestream.graphql.spans import request_span
 from telestream.graphql.telemetry import Telemetry
 
 MAX_BODY = 256 * 1024
@@ -56,10 +57,9 @@ class GraphQLEndpoint:
     async def __call__(self, request: Request) -> Response:
         """Answer a request."""
         request_id = request_id_of(request.headers)
-        with tracing.request(request.method, request.headers) as span:
+        with request_span(request.method, request.headers):
             answer, response = await self._respond(request, request_id)
             tracing.note(
-                span,
                 http__response__status_code=response.status_code,
                 graphql__operation__name=answer.operation,
                 telestream__code=answer.code,

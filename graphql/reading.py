@@ -16,9 +16,9 @@ from psycopg import AsyncConnection, errors, pq, sql
 from psycopg.rows import BaseRowFactory, dict_row, tuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from telestream.graphql import tracing
 from telestream.graphql.principal import Principal
 from telestream.graphql.problems import DatabaseProblem, ForbiddenProblem, OverloadedProblem, TimeoutProblem
+from telestream.graphql.spans import statement_span
 
 GATEWAY_ROLE = "telestream_gateway"
 STATEMENT_SECONDS = 5.0
@@ -157,7 +157,7 @@ class Database:
                     self._running[pool] += 1
                     timer = asyncio.get_running_loop().call_later(self._patience, _cut, connection, was_cut)
                     try:
-                        with tracing.statement(statement):
+                        with statement_span(statement):
                             return await _execute(connection, statement, before, row_factory)
                     finally:
                         timer.cancel()

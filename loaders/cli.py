@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from telestream import tracing
 from telestream.console import console
 from telestream.db import expectations, rollups
 from telestream.db.connection import database_url
@@ -60,12 +61,14 @@ def load_cdr(
     """
     chosen = load_profile(profile) if profile else None
     if watch_:
-        watch(paths, chosen, workers=workers, interval=interval, refresh=refresh, console=console)
+        with tracing.traced("telestream-loader"):
+            watch(paths, chosen, workers=workers, interval=interval, refresh=refresh, console=console)
         return
     if dry_run_:
         console.print(load_table(results := dry_run(discover(paths), chosen)))
     else:
-        results = load_files(paths, chosen, workers=workers, refresh=refresh)
+        with tracing.traced("telestream-loader"):
+            results = load_files(paths, chosen, workers=workers, refresh=refresh)
     print_notes(results, console)
     failed = any(result.outcome == "failed" for result in results)
     refused = any(result.counts.quarantined for result in results)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 from psycopg import errors as pg
 
-from telestream import __version__
+from telestream import __version__, tracing
 from telestream.db.connection import Connection, connect, translated
 from telestream.db.copy import copy_table
 from telestream.db.enrol import enrol_cdr
@@ -58,30 +59,39 @@ class Committer:
     def _once(self, file_id: int, promises: Sequence[str], segment: Segment) -> Counts:
         connection = self._connection
         batch_id = _scalar(connection, "SELECT ops.open_batch('cdr')")
-        enrol_cdr(connection, batch_id, segment.table)
+        with tracing.step("enrol"):
+            enrol_cdr(connection, batch_id, segment.table)
         try:
             with connection.transaction():
                 connection.execute(
                     "INSERT INTO ops.batch (batch_id, dataset, source_kind, file_id, segment_number, start_position,"
-                    " end_position, first_line, next_line, promises, rows_in, code_version)"
-                    " VALUES (%s, 'cdr', 'file', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    " end_position, first_line, next_line, promises, rows_in, code_version, trace_context)"
+                    " VALUES (%s, 'cdr', 'file', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                     (batch_id, file_id, segment.number, segment.start, segment.end, segment.first_line,
-                     segment.next_line, list(promises), segment.rows_in, __version__),
+                     segment.next_line, list(promises), segment.rows_in, __version__, tracing.context()),
                 )  # fmt: skip
-                self._copy_rejects(batch_id, segment.rejects)
-                copy_table(connection, ("bronze", "cdr"), _with_batch(batch_id, segment.table), jsonb=("extras",))
-                connection.execute("CALL silver.refine_cdr(%s)", (batch_id,))
-                self._add_raw_text(batch_id, segment)
+                with tracing.step("copy"):
+                    self._copy_rejects(batch_id, segment.rejects)
+                    copy_table(connection, ("bronze", "cdr"), _with_batch(batch_id, segment.table), jsonb=("extras",))
+                with tracing.step("refine"):
+                    connection.execute("CALL silver.refine_cdr(%s)", (batch_id,))
+                    self._add_raw_text(batch_id, segment)
                 row = connection.execute(
                     "SELECT rows_in, rows_loaded, rows_duplicate, rows_quarantined FROM ops.batch WHERE batch_id = %s",
                     (batch_id,),
                 ).fetchone()
+                committing = time.time_ns()
+            tracing.record("commit", committing)
         except pg.UniqueViolation as exc:
             if exc.diag.constraint_name != "batch_file_id_segment_number_key":
                 raise
             return Counts()
         assert row is not None  # inserted above
-        return Counts(*row)
+        counts = Counts(*row)
+        tracing.note(
+            telestream__batch_id=batch_id, telestream__rows_in=counts.rows_in, telestream__rows_loaded=counts.loaded
+        )
+        return counts
 
     def refuse_file(self, file_id: int, reason: str, batches: Iterable[RejectedLines]) -> None:
         """Put every line of a file into quarantine for one reason, in one transaction."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from psycopg import errors as pg
 
-from telestream import __version__
+from telestream import __version__, tracing
 from telestream.db.connection import Connection, connect, database_url, translated
 from telestream.db.copy import copy_table
 from telestream.db.enrol import enrol_customer
@@ -61,25 +61,35 @@ def commit_batch(
     Returns:
         What became of its records. A batch of a file that another process has committed counts as nothing.
     """
+    with tracing.batch("load customer", telestream__rows_in=len(batch)):
+        return _commit_traced(connection, batch, file_id, together)
+
+
+def _commit_traced(
+    connection: Connection, batch: CustomerBatch, file_id: int | None, together: Callable[[], None]
+) -> Counts:
     numbers = sorted({change["msisdn"] for change in batch.changes.values() if change["msisdn"]})
     batch_id = _scalar(connection, "SELECT ops.open_batch(%s)", DATASET)
-    enrol_customer(connection, batch_id, numbers)
+    with tracing.step("enrol"):
+        enrol_customer(connection, batch_id, numbers)
     first, following = batch.lines
     try:
         with connection.transaction():
             connection.execute(
                 "INSERT INTO ops.batch (batch_id, dataset, source_kind, file_id, segment_number, start_position,"
-                " end_position, first_line, next_line, rows_in, code_version)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                " end_position, first_line, next_line, rows_in, code_version, trace_context)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (batch_id, DATASET, "file" if file_id else "api", file_id, batch.number if file_id else None, first,
-                 following, first, following, len(batch), __version__),
+                 following, first, following, len(batch), __version__, tracing.context()),
             )  # fmt: skip
             _quarantine(connection, batch_id, batch)
             table = batch.table()
             table = table.add_column(0, "batch_id", [[batch_id] * table.num_rows])
-            copy_table(connection, ("bronze", DATASET), table)
-            connection.execute("CALL silver.refine_customer(%s)", (batch_id,))
-            _add_raw_text(connection, batch_id, batch)
+            with tracing.step("copy"):
+                copy_table(connection, ("bronze", DATASET), table)
+            with tracing.step("refine"):
+                connection.execute("CALL silver.refine_customer(%s)", (batch_id,))
+                _add_raw_text(connection, batch_id, batch)
             together()
             row = connection.execute(
                 "SELECT rows_in, rows_loaded, rows_duplicate, rows_quarantined FROM ops.batch WHERE batch_id = %s",

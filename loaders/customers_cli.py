@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from telestream import tracing
 from telestream.console import console
 from telestream.db import rollups
 from telestream.db.connection import database_url
@@ -33,7 +34,8 @@ def customers(
 
     Examples: telestream load customers customers.csv · telestream load customers s3://crm-bucket/2026/
     """
-    results = load_customer_files(paths, source, refresh=refresh)
+    with tracing.traced("telestream-loader"):
+        results = load_customer_files(paths, source, refresh=refresh)
     failed = any(result.outcome == "failed" for result in results)
     if failed or (strict and any(result.counts.quarantined for result in results)):
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Literal
 
+from telestream import tracing
 from telestream.db.connection import connect, database_url, translated
 from telestream.db.migrate import require_head, require_time_zone
 from telestream.db.vault import vault_key
@@ -188,17 +189,24 @@ class CdrLoader:
         """Read the file to its end, handing each segment to a worker as soon as one is free."""
         done = self.ledger.done_segments(file.record.file_id)
         segments = open_segments(file.source, file.profile, resume=done, segment_bytes=file.record.segment_size)
+        began = time.time_ns()
         for segment in segments:
+            read = (began, time.time_ns())
             committer = self._idle.get()
             failed = next((future for future in file.futures if future.done() and future.exception()), None)
             if failed is not None:
                 self._idle.put(committer)
                 break
-            file.futures.append(self._pool.submit(self._commit, committer, file, segment))
+            file.futures.append(self._pool.submit(self._commit, committer, file, segment, read))
+            began = time.time_ns()
 
-    def _commit(self, committer: Committer, file: _OpenFile, segment: Segment) -> int:
+    def _commit(self, committer: Committer, file: _OpenFile, segment: Segment, read: tuple[int, int]) -> int:
+        """On a thread of the pool: commit a segment that was read in this span of time, as one trace."""
+        file_id = file.record.file_id
         try:
-            counts = committer.commit(file.record.file_id, file.profile.promises, segment)
+            with tracing.batch("load cdr", read[0], telestream__file_id=file_id, telestream__segment=segment.number):
+                tracing.record("read", *read)
+                counts = committer.commit(file_id, file.profile.promises, segment)
         finally:
             self._idle.put(committer)
         self._hooks.advanced(file.source, segment, counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from telestream.loaders.profile import Profile
 from telestream.loaders.readers.segment import Segment
 from telestream.loaders.sources import Source
 
+_log = logging.getLogger(__name__)
+
 _COLOURS = {
     "loaded": "green",
     "readable": "green",
@@ -26,6 +29,23 @@ _COLOURS = {
     "already refused": "dim",
     "failed": "red",
 }
+
+
+class LoadLog(Hooks):
+    """A log line of each file that is done, for a service that nobody looks at."""
+
+    def finished(self, result: FileResult) -> None:
+        """Say what came of the file."""
+        counts = result.counts
+        fields = {
+            "file": result.uri, "outcome": result.outcome, "profile": result.profile, "rows_in": counts.rows_in,
+            "loaded": counts.loaded, "duplicate": counts.duplicate, "quarantined": counts.quarantined,
+            "seconds": round(result.seconds, 3),
+        }  # fmt: skip
+        if result.error is not None:
+            _log.error("%s: %s. %s", result.uri, result.error, result.error.detail or "", extra={"fields": fields})
+        else:
+            _log.info("%s: %s. %s", result.uri, result.outcome, result.note, extra={"fields": fields})
 
 
 class LoadProgress(Hooks):

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     lineage_url: str = Field("", description="OpenLineage server that `telestream lineage send` posts events to")
     lineage_api_key: SecretStr = SecretStr("")
     lineage_api_key_file: Path | None = Field(None, description="file with that server's key; instead of the key")
+    log_format: Literal["text", "json"] = Field("text", description="what services write to stderr: text or json")
     time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
     vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
     vault_next_key_file: Path | None = Field(None, description="file with the key that a rotation brings into force")

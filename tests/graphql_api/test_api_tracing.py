@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from telestream import tracing
 from telestream.errors import UsageError
-from telestream.graphql import tracing
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_what_no_request_asked_for_is_not_traced(api: Api, spans: InMemorySpanEx
 def test_nothing_is_imported_while_it_is_off() -> None:
     code = (
         # The client of Redis looks for it by itself.
-        "import sys, telestream.graphql.reading, telestream.graphql.tracing as t; t.start(); t.stop();"
+        "import sys, telestream.graphql.reading, telestream.tracing as t; t.start('x'); t.stop();"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
@@ -116,4 +116,4 @@ def test_traces_go_where_the_environment_says(database: str, clean_redis: str, m
     assert any(one.startswith(b"/v1/traces") and b"Mine" in one and b"telestream-api" in one for one in received)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
     with pytest.raises(UsageError, match="zipkin"):
-        tracing.start()
+        tracing.start("x")
