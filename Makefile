@@ -59,9 +59,10 @@ bench-api: setup ## measure the GraphQL API under load, uncached and cached, and
 bench-archive: setup ## measure the archive: rows per second, bytes per row
 	$(BIN)/telestream bench archive
 
-bench-analytics: setup ## measure cell fingerprints and the rules against fraud: quality, seconds
+bench-analytics: setup ## measure cell fingerprints, the rules against fraud and churn: quality, seconds
 	$(BIN)/telestream bench analytics
 	$(BIN)/telestream bench fraud
+	$(BIN)/telestream bench churn
 
 bench-forecast: setup ## measure the capacity forecast: error against seasonal naive, coverage, seconds, memory
 	$(BIN)/telestream bench forecast

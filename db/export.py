@@ -59,6 +59,10 @@ _PARTS: dict[str, str] = {
     "fraud_cases": """
         SELECT c.case_id, c.rule, c.description, c.severity, c.score, c.started_at, c.last_seen_at, c.closed_at
         FROM gold.fraud_case AS c WHERE c.subscriber_id = ANY (%(own)s) ORDER BY c.case_id""",
+    "segments": """
+        SELECT s.* FROM gold.customer_segment AS s WHERE s.subscriber_id = ANY (%(own)s) ORDER BY s.week""",
+    "churn_risks": """
+        SELECT c.* FROM gold.churn_risk AS c WHERE c.subscriber_id = ANY (%(own)s) ORDER BY c.week""",
     "raw_customer_changes": """
         SELECT b.* FROM bronze.customer AS b WHERE b.customer_id = ANY (%(customers)s)""",
     "raw_cdrs": """

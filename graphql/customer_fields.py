@@ -87,6 +87,45 @@ class CustomerProfile:
     valid_to: datetime | None = strawberry.field(description="When it ended, exclusive; null if it holds still.")
 
 
+@strawberry.type(description="Segment of a customer at the end of a week, worked out from twelve weeks of use.")
+class CustomerSegment:
+    """A segment."""
+
+    week: date = strawberry.field(description="Monday of the newest whole week.")
+    segment: str = strawberry.field(
+        description="champion, loyal, occasional, new, at_risk, hibernating or lost; what they mean is in analytics.md."
+    )
+    recency_days: int = strawberry.field(description="Days from the last one with a record to the end of the week.")
+    active_days: int = strawberry.field(description="Days with a record.")
+    charge: Decimal = strawberry.field(description="Charge in `currency`.")
+    currency: str | None = strawberry.field(description="ISO 4217 code of `charge`.")
+    recency_score: int = strawberry.field(description="1 to 5 among all customers; 5: was there last.")
+    frequency_score: int = strawberry.field(description="1 to 5 among all customers; 5: most active days.")
+    monetary_score: int = strawberry.field(description="1 to 5 among those with the same currency; 5: pays most.")
+
+
+@strawberry.type(description="What one feature adds to a risk of churn.")
+class ChurnFactor:
+    """A line of an explanation."""
+
+    feature: str = strawberry.field(description="Feature of the model.")
+    contribution: float = strawberry.field(description="Log-odds over the mean customer; above 0 it raises the risk.")
+
+
+@strawberry.type(
+    description="Risk that a customer leaves, by a model that can be read. "
+    "For campaigns, not for decisions about a person."
+)
+class ChurnRisk:
+    """A risk of churn."""
+
+    week: date = strawberry.field(description="Monday of the newest whole week.")
+    risk: float = strawberry.field(description="Probability of no record in the weeks of the horizon, 0 to 1.")
+    horizon_weeks: int = strawberry.field(description="How many weeks that are.")
+    model: int = strawberry.field(description="Version of the model.")
+    factors: list[ChurnFactor] = strawberry.field(description="What it comes from, the strongest first.")
+
+
 @strawberry.type(description="A customer: a subscriber, known by the surrogate that facts carry.")
 class Customer:
     """A customer."""
@@ -126,6 +165,62 @@ class Customer:
         moment = datetime.now(UTC) if as_of is None else arguments.moment("asOf", as_of)
         row = await info.context.lookups.profile.load((int(self.id), moment))
         return CustomerProfile(**row) if row else None
+
+    @strawberry.field(
+        description="Segment in the newest whole week; null without a record in the twelve weeks up to it. By one "
+        f"statement for all customers of a request. Scope: {Scope.CUSTOMER}.",
+        extensions=[Requires(Scope.CUSTOMER)],
+        metadata={"cost": 5},
+    )
+    async def segment(self, info: ApiInfo) -> CustomerSegment | None:
+        row = await info.context.lookups.segment.load(int(self.id))
+        return CustomerSegment(**row) if row else None
+
+    @strawberry.field(
+        description="Risk of churn in the newest whole week; null for one who was not there in its last two, and where "
+        f"there is no model yet. By one statement for all customers of a request. Scope: {Scope.CUSTOMER}.",
+        extensions=[Requires(Scope.CUSTOMER)],
+        metadata={"cost": 5},
+    )
+    async def churn_risk(self, info: ApiInfo) -> ChurnRisk | None:
+        row = await info.context.lookups.churn_risk.load(int(self.id))
+        if row is None:
+            return None
+        factors = [
+            ChurnFactor(feature=f, contribution=c) for f, c in zip(row["features"], row["contributions"], strict=True)
+        ]
+        return ChurnRisk(
+            week=row["week"],
+            risk=row["risk"],
+            horizon_weeks=row["horizon_weeks"],
+            model=row["version"],
+            factors=sorted(factors, key=lambda factor: -abs(factor.contribution)),
+        )
+
+    @strawberry.field(
+        description="The customers who use the network most like this one, the most alike first; none without use in "
+        f"the newest six weeks. Not for analysts. Scope: {Scope.CUSTOMER}.",
+        extensions=[Requires(Scope.CUSTOMER)],
+        metadata={"cost": 100, "size": "first", "default": arguments.SIMILAR_DEFAULT},
+    )
+    async def similar(
+        self,
+        info: ApiInfo,
+        first: Annotated[int, argument(description="How many, 1 to 100.")] = arguments.SIMILAR_DEFAULT,
+    ) -> list[SimilarCustomer]:
+        rows = await info.context.lookups.similar_customers.load((int(self.id), arguments.similar_size(first)))
+        return [
+            SimilarCustomer(customer=Customer(id=strawberry.ID(str(row["subscriber_id"]))), distance=row["distance"])
+            for row in rows
+        ]
+
+
+@strawberry.type(description="A customer who uses the network like another.")
+class SimilarCustomer:
+    """A similar customer."""
+
+    customer: Customer = strawberry.field(description="The customer.")
+    distance: float = strawberry.field(description="Distance of the two behaviours, 0 for the same.")
 
 
 @strawberry.type(description="A customer asked for by id.")

@@ -52,6 +52,11 @@ class Lookups:
         self.opinion: DataLoader[int, dict[str, Any] | None] = DataLoader(self._opinions, max_batch_size=500)
         self.evidence: DataLoader[int, Rows] = DataLoader(self._evidence, max_batch_size=500)
         self.profile: DataLoader[ProfileKey, dict[str, Any] | None] = DataLoader(self._profiles, max_batch_size=500)
+        self.segment: DataLoader[int, dict[str, Any] | None] = DataLoader(self._segments, max_batch_size=500)
+        self.churn_risk: DataLoader[int, dict[str, Any] | None] = DataLoader(self._churn_risks, max_batch_size=500)
+        self.similar_customers: DataLoader[tuple[int, int], Rows] = DataLoader(
+            self._similar_customers, max_batch_size=500
+        )
         self.forecast: DataLoader[ForecastKey, dict[str, Any] | None] = DataLoader(self._forecasts, max_batch_size=500)
 
     async def _cells(self, keys: list[str]) -> Sequence[dict[str, Any] | None]:
@@ -165,6 +170,45 @@ class Lookups:
             found |= {(row.pop("subscriber_id"), moment): row for row in rows}
         self._context.note("customer.profile", sorted({key[0] for key in keys}), len(found))
         return [found.get(key) for key in keys]
+
+    async def _segments(self, keys: list[int]) -> list[dict[str, Any] | None]:
+        columns = (
+            "s.week, s.segment, s.recency_days, s.active_days, s.charge, s.currency, s.recency_score,"
+            " s.frequency_score, s.monetary_score"
+        )
+        return await self._newest("customer.segment", "gold.customer_segment", columns, keys)
+
+    async def _churn_risks(self, keys: list[int]) -> list[dict[str, Any] | None]:
+        columns = "s.week, s.risk, s.horizon_weeks, s.features, s.contributions, s.version"
+        return await self._newest("customer.churnRisk", "gold.churn_risk", columns, keys)
+
+    async def _newest(self, field: str, view: str, columns: str, keys: list[int]) -> list[dict[str, Any] | None]:
+        """Return what a view says of customers in its newest week."""
+        rows = await self._context.read(
+            sql.SQL(
+                "SELECT s.subscriber_id, {columns} FROM {view} AS s WHERE s.subscriber_id = ANY({ids})"
+                " AND s.week = (SELECT max(n.week) FROM {view} AS n)"
+            ).format(columns=sql.SQL(columns), view=sql.Identifier(*view.split(".")), ids=sql.Literal(keys))
+        )
+        found = {row.pop("subscriber_id"): row for row in rows}
+        self._context.note(field, sorted(keys), len(found))
+        return [found.get(key) for key in keys]
+
+    async def _similar_customers(self, keys: list[tuple[int, int]]) -> list[Rows]:
+        """Return similar customers; those asked for as many come with one statement."""
+        found: dict[tuple[int, int], Rows] = {key: [] for key in keys}
+        for size in {key[1] for key in keys}:
+            rows = await self._context.read(
+                sql.SQL(
+                    "SELECT k.id, s.subscriber_id, s.distance FROM unnest({ids}::bigint[]) AS k (id)"
+                    " CROSS JOIN LATERAL analytics.similar_customers(k.id, {size}) AS s ORDER BY k.id, s.distance, 2"
+                ).format(ids=sql.Literal([key[0] for key in keys if key[1] == size]), size=sql.Literal(size))
+            )
+            for row in rows:
+                found[(row.pop("id"), size)].append(row)
+        people = {key[0] for key in keys} | {row["subscriber_id"] for rows in found.values() for row in rows}
+        self._context.note("customer.similar", sorted(people), sum(map(len, found.values())))
+        return [found[key] for key in keys]
 
     async def _forecasts(self, keys: list[ForecastKey]) -> list[dict[str, Any] | None]:
         """Return the newest forecast of cells; those of the same measure and days come with one statement."""

@@ -60,4 +60,20 @@ def peopled(connection: psycopg.Connection) -> psycopg.Connection:
         " SELECT (SELECT min(rule) FROM analytics.fraud_rule), f.caller_id, 'minor', 60, min(f.started_at),"
         " max(f.started_at) FROM silver.fact_cdr AS f WHERE f.caller_id <> 0 GROUP BY f.caller_id"
     )
+    # What profiles have of them, and a risk of churn of each.
+    connection.execute("SET ROLE telestream_owner")
+    connection.execute("CALL rollup.refresh_pending()")
+    connection.execute("SELECT analytics.build_customer_profiles()")
+    connection.execute(
+        "INSERT INTO analytics.customer_segment SELECT week, subscriber_id, 'loyal', 0, active_days, currency,"
+        " charge_micro, 3, 3, 3 FROM analytics.customer_week ON CONFLICT DO NOTHING"
+    )
+    connection.execute(
+        "WITH made AS (INSERT INTO analytics.churn_model (first_week, last_week, horizon_weeks, customers, churned,"
+        " features, means, scales, coefficients, steps, held_customers, later_customers) SELECT '2026-01-05',"
+        " '2026-01-05', 4, 200, 20, '{trend}', '{0}', '{1}', '{0,1}', 1, 0, 0 RETURNING version)"
+        " INSERT INTO analytics.churn_score (week, subscriber_id, version, risk, contributions)"
+        " SELECT s.week, s.subscriber_id, m.version, 0.5, '{0}' FROM analytics.customer_segment AS s, made AS m"
+    )
+    connection.execute("RESET ROLE")
     return connection

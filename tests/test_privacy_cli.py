@@ -47,7 +47,7 @@ def test_everything_of_the_person_and_nothing_of_others(
     counts = {name: len(rows) for name, rows in found.items() if name not in {"subject", "customers", "identities"}}
     assert counts == {
         "customer_changes": 2, "customer_versions": 2, "cdrs": 4, "network_events": 1, "usage_by_day": 3,
-        "fraud_cases": 1,
+        "fraud_cases": 1, "segments": 3, "churn_risks": 3,
         "raw_customer_changes": 3, "raw_cdrs": 6, "raw_network_events": 1, "refused_records": 3,
         "undecodable_messages": 1, "reads": 0,
     }  # fmt: skip

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from telestream.errors import UsageError
 from telestream.loaders.generate import population
+from telestream.loaders.generate.churn import LEAST_WEEKS, write_churn
 from telestream.loaders.generate.customers import customers as make_customers
 from telestream.loaders.generate.files import generate_cdr
 from telestream.loaders.generate.fraud import write_fraud
@@ -186,6 +187,24 @@ def fraud(
     """
     spec = GenerateSpec(rows=1, day=day.date(), seed=seed, cells=cells)
     rows, truth = write_fraud(spec, days, cases, lookalikes, out)
+    Console().print(f"{out}: {rows:,} rows\n{truth}: the truth about them", soft_wrap=True, highlight=False)
+
+
+@_generate.command("churn")
+def churn(
+    day: Annotated[datetime, typer.Option("--day", formats=["%Y-%m-%d"], help="The last day of the rows, in UTC.")],
+    out: Annotated[Path, typer.Option("--out", help="The CSV file to write.")],
+    weeks: Annotated[int, typer.Option("--weeks", min=1, help="Weeks the rows are spread over.")] = LEAST_WEEKS,
+    customers: Annotated[int, typer.Option("--customers", help="People they are about.")] = 2_000,
+    seed: _Seed = GenerateSpec.seed,
+    cells: _Cells = GenerateSpec.cells,
+) -> None:
+    """Write CDRs of customers of whom some fade and leave; OUT.truth.json says who, and who only was away.
+
+    Try: telestream generate churn --day 2026-03-29 --out churn.csv
+    """
+    spec = GenerateSpec(rows=1, day=day.date(), seed=seed, cells=cells, subscribers=customers)
+    rows, truth = write_churn(spec, weeks, out)
     Console().print(f"{out}: {rows:,} rows\n{truth}: the truth about them", soft_wrap=True, highlight=False)
 
 

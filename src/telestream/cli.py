@@ -79,11 +79,12 @@ def _benchmarks() -> typer.Typer:
     from telestream.loaders.bench import batch
     from telestream.loaders.bench_analytics import analytics
     from telestream.loaders.bench_archive import archive
+    from telestream.loaders.bench_churn import churn
     from telestream.loaders.bench_forecast_cli import forecast_
     from telestream.loaders.bench_fraud import fraud
 
     benchmarks = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
-    for command in (batch, stream, anomaly, api, archive, analytics, fraud):
+    for command in (batch, stream, anomaly, api, archive, analytics, fraud, churn):
         benchmarks.command()(command)
     benchmarks.command("forecast")(forecast_)
     return benchmarks

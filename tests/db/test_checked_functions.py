@@ -14,6 +14,7 @@ KNOWN_WHEN_RUN = ('relation "pg_temp.', 'relation "_', 'record "v_new" is not as
 # They put SQL together of conditions, expressions and definitions that are rows: of tables that the owner alone
 # may write to, see test_privileges.py. All names and values go through format() with %I, %L or as parameters.
 SQL_FROM_ROWS = {
+    "analytics._fit_logistic(integer)",
     "analytics._kpi_guard()",
     "analytics._values(timestamp with time zone,timestamp with time zone,timestamp with time zone[])",
     "gold.check_rollups(timestamp with time zone,timestamp with time zone)",

@@ -25,9 +25,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from staging import cdr, change, refine, refine_customers, rekey
 
-from telestream.db import erasure, rollups
+from telestream.db import analytics, erasure, rollups
 from telestream.db.access_chain import verify
 from telestream.db.vault import lend_vault_key, vault_key
+
+
+PROFILES = ("customer_week", "customer_profile", "customer_segment", "churn_score")
+
+
+def profiled(connection: psycopg.Connection) -> set[tuple[str, int]]:
+    """Return who has what in the tables of profiles."""
+    return {
+        (table, one)
+        for table in PROFILES
+        for (one,) in connection.execute(f"SELECT subscriber_id FROM analytics.{table}").fetchall()
+    }
+
+
+def vaulted(connection: psycopg.Connection) -> set[int]:
+    return {one for (one,) in connection.execute("SELECT subscriber_id FROM vault.subscriber").fetchall()}
 
 
 def test_nothing_leads_to_the_person_any_more(peopled: psycopg.Connection, database: str) -> None:
@@ -45,6 +61,8 @@ def test_nothing_leads_to_the_person_any_more(peopled: psycopg.Connection, datab
     rows = peopled.execute("SELECT count(*) FROM bronze.cdr").fetchone()
     surrogates = peopled.execute("SELECT subscriber_id FROM silver.fact_cdr ORDER BY cdr_id").fetchall()
     suspects = peopled.execute("SELECT subscriber_id FROM analytics.fraud_case").fetchall()
+    before_profiles = profiled(peopled)
+    assert {table for table, _ in before_profiles} == set(PROFILES)
     proof = erase(peopled, NUMBER)
 
     assert peopled.execute(
@@ -52,6 +70,10 @@ def test_nothing_leads_to_the_person_any_more(peopled: psycopg.Connection, datab
         " WHERE s.subscriber_id IS NULL"
     ).fetchall() == []  # fmt: skip
     assert 0 < len(peopled.execute("SELECT FROM analytics.fraud_case").fetchall()) < len(suspects)
+    analytics.run(database, "customer_profile")
+    after = profiled(peopled)
+    assert after == {(table, one) for table, one in before_profiles if one in vaulted(peopled)}
+    assert after < before_profiles
     peopled.execute("DELETE FROM quality.quarantine WHERE quarantine_id = %s", (longer,))
     assert naming(peopled, CUSTOMER, SIM) == set()
     assert peopled.execute("SELECT 1 FROM silver.fact_cdr WHERE customer_key <> 0 AND customer_key NOT IN"

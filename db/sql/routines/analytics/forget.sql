@@ -9,6 +9,7 @@ AS $$
 DECLARE
     v_cases bigint;
     v_first_seen bigint;
+    v_profiles bigint;
 BEGIN
     -- Not while a run is on: it would write them again.
     PERFORM pg_advisory_xact_lock(7301019);
@@ -16,7 +17,23 @@ BEGIN
     GET DIAGNOSTICS v_cases = ROW_COUNT;
     DELETE FROM analytics.fraud_first_seen AS s WHERE s.subscriber_id = ANY (p_subscriber_ids);
     GET DIAGNOSTICS v_first_seen = ROW_COUNT;
-    RETURN v_cases + v_first_seen;
+    WITH week AS (
+        DELETE FROM analytics.customer_week AS w WHERE w.subscriber_id = ANY (p_subscriber_ids) RETURNING 1
+    ),
+    profile AS (
+        DELETE FROM analytics.customer_profile AS p WHERE p.subscriber_id = ANY (p_subscriber_ids) RETURNING 1
+    ),
+    segment AS (
+        DELETE FROM analytics.customer_segment AS s WHERE s.subscriber_id = ANY (p_subscriber_ids) RETURNING 1
+    ),
+    score AS (
+        DELETE FROM analytics.churn_score AS c WHERE c.subscriber_id = ANY (p_subscriber_ids) RETURNING 1
+    )
+    SELECT
+        (SELECT count(*) FROM week) + (SELECT count(*) FROM profile)
+        + (SELECT count(*) FROM segment) + (SELECT count(*) FROM score)
+    INTO v_profiles;
+    RETURN v_cases + v_first_seen + v_profiles;
 END
 $$;
 COMMENT ON FUNCTION analytics.forget(bigint[]) IS 'Removes what analytics has worked out about people';

@@ -1,4 +1,5 @@
 -- requires: analytics/build_cell_fingerprints.sql, analytics/find_fraud.sql
+-- requires: analytics/build_customer_profiles.sql, analytics/build_churn.sql
 -- Runs a task of analytics.task, or all that are enabled, one at a time, and keeps a row of each in
 -- analytics.run. A task that fails is written down, the others run, and the first error is raised at the
 -- end. Commits, so it cannot run in a transaction block.
@@ -41,6 +42,11 @@ BEGIN
                     FROM analytics.build_cell_fingerprints() AS b;
                 WHEN 'fraud' THEN
                     SELECT f.o_rows, f.o_result INTO v_rows, v_result FROM analytics.find_fraud() AS f;
+                WHEN 'customer_profile' THEN
+                    SELECT b.o_rows, b.o_result INTO v_rows, v_result
+                    FROM analytics.build_customer_profiles() AS b;
+                WHEN 'churn' THEN
+                    SELECT b.o_rows, b.o_result INTO v_rows, v_result FROM analytics.build_churn() AS b;
             END CASE;
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS v_error = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL;

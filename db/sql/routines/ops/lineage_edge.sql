@@ -57,6 +57,10 @@ FROM (
     ('customer_usage_1d', 'analytics.fraud_case'),
     ('silver.fact_cdr', 'analytics.fraud_evidence'),
     ('customer_usage_1d', 'analytics.fraud_evidence'),
+    ('customer_usage_1d', 'analytics.customer_profile'),
+    ('customer_usage_1d', 'analytics.customer_segment'),
+    ('customer_usage_1d', 'analytics.churn_model'),
+    ('customer_usage_1d', 'analytics.churn_score'),
     ('cell_traffic_1h', 'analytics.capacity_forecast'),
     ('cell_traffic_1h', 'analytics.forecast_backtest')
 ) AS a (source, target)
