@@ -29,7 +29,6 @@ from telestream.db import analytics, erasure, rollups
 from telestream.db.access_chain import verify
 from telestream.db.vault import lend_vault_key, vault_key
 
-
 PROFILES = ("customer_week", "customer_profile", "customer_segment", "churn_score")
 
 
