@@ -1,6 +1,6 @@
 """Forecasts the busy hour of every cell from Gold and writes it as a new version; memory does not grow with the cells.
 
-One statement reads the history in the order of the cells. What an Arrow batch of it holds (some hundred cells) is
+Days that Gold has changed are added up first; one statement then reads the history in the order of the cells. What an Arrow batch of it holds (some hundred cells) is
 forecast by a process and written in a transaction of its own. Readers see a version when it is complete.
 """
 
@@ -40,28 +40,12 @@ _WORKERS = 2
 _TRIED_CELLS = 300
 _VALUES = ("expected", "lower_80", "upper_80", "lower_95", "upper_95")
 
-# The busy hour of a day is the fullest of its hours, whichever it is: a day of 23 or 25 hours needs nothing else. An
-# hour belongs to the day it begins in.
 HISTORY = """
-SELECT c.cell_key, (d.day - {history_from})::integer AS day, d.erlangs, d.megabytes
+SELECT c.cell_key, (b.day - {history_from})::integer AS day, b.erlangs, b.megabytes
 FROM silver.dim_network_cell AS c
-LEFT JOIN (
-    SELECT
-        h.cell_key, (h.bucket AT TIME ZONE {time_zone})::date AS day,
-        max(h.seconds / 3600.0)::double precision AS erlangs, max(h.bytes / 1e6)::double precision AS megabytes
-    FROM (
-        SELECT
-            t.cell_key, t.bucket,
-            sum(t.seconds) FILTER (WHERE t.record_type = 'voice') AS seconds,
-            sum(t.bytes_up + t.bytes_down) FILTER (WHERE t.record_type <> 'voice') AS bytes
-        FROM rollup.cell_traffic_1h AS t
-        WHERE t.bucket >= {from_at} AND t.bucket < {to_at}
-        GROUP BY t.cell_key, t.bucket
-    ) AS h
-    GROUP BY 1, 2
-) AS d ON c.cell_key = d.cell_key
+LEFT JOIN analytics.busy_hour AS b ON c.cell_key = b.cell_key AND b.day >= {history_from} AND b.day < {first_day}
 WHERE c.cell_key <> 0
-ORDER BY c.cell_key, d.day
+ORDER BY c.cell_key, b.day
 """
 
 
@@ -120,16 +104,14 @@ def make(url: str, now: datetime, *, horizon: int = HORIZON, workers: int = _WOR
             raise TransientError(
                 "another run of the capacity forecast is under way", hint="Run the command again when it has ended."
             )
-        forecast_id, first_day, history_from, from_at, to_at, time_zone = _one(
-            connection, "SELECT * FROM analytics.open_forecast(%s, %s, %s)", now, horizon, forecast_model.model_name()
-        )
+        forecast_id, first_day, history_from = _one(
+            connection,
+            "SELECT f.forecast_id, f.first_day, f.history_from FROM analytics.open_forecast(%s, %s, %s) AS f",
+            now, horizon, forecast_model.model_name(),
+        )  # fmt: skip
+        _one(connection, "SELECT analytics.take_busy_hours(%s)", history_from)
         [known] = _one(connection, "SELECT count(*) FROM silver.dim_network_cell WHERE cell_key <> 0")
-        statement = sql.SQL(HISTORY).format(
-            history_from=sql.Literal(history_from),
-            time_zone=sql.Literal(time_zone),
-            from_at=sql.Literal(from_at),
-            to_at=sql.Literal(to_at),
-        )
+        statement = sql.SQL(HISTORY).format(history_from=sql.Literal(history_from), first_day=sql.Literal(first_day))
         every = max(1, known // _TRIED_CELLS)
         days = (first_day - history_from).days
         scores = {measure: Score.empty(horizon) for measure in MEASURES}

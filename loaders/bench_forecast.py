@@ -106,6 +106,12 @@ def fill_gold(connection: psycopg.Connection[Any], traffic: HourlyTraffic, days:
         (end - timedelta(minutes=1),),
     )
     connection.execute("ANALYZE rollup.cell_traffic_1h_v1")
+    # As a refresh would have marked them.
+    connection.execute(
+        "INSERT INTO analytics.stale_busy_week SELECT DISTINCT date_trunc('week', d)::date, 0"
+        " FROM generate_series(%s::timestamp, %s::timestamp, '1 day') AS d ON CONFLICT DO NOTHING",
+        (traffic.first_day, traffic.first_day + timedelta(days=days - 1)),
+    )
     return written
 
 

@@ -79,17 +79,16 @@ def run(url: str) -> list[Any]:
 
 def forecast_of(connection: psycopg.Connection) -> list[Any]:
     """Return what a capacity forecast would be made from, and what readers see of one."""
-    forecast_id, first_day, history_from, from_at, to_at, time_zone = (
-        connection.execute("SELECT * FROM analytics.open_forecast('2027-01-01 00:00+00', 14, 'm')").fetchone()
-        or [None] * 6
+    forecast_id, first_day, history_from = (
+        connection.execute(
+            "SELECT f.forecast_id, f.first_day, f.history_from"
+            " FROM analytics.open_forecast('2027-01-01 00:00+00', 14, 'm') AS f"
+        ).fetchone()
+        or [None] * 3
     )
-    history = sql.SQL(HISTORY).format(
-        history_from=sql.Literal(history_from),
-        time_zone=sql.Literal(time_zone),
-        from_at=sql.Literal(from_at),
-        to_at=sql.Literal(to_at),
-    )
-    found: list[Any] = [(first_day, history_from), *connection.execute(history).fetchall()]
+    weeks = connection.execute("SELECT analytics.take_busy_hours(%s)", (history_from,)).fetchone()
+    history = sql.SQL(HISTORY).format(history_from=sql.Literal(history_from), first_day=sql.Literal(first_day))
+    found: list[Any] = [(first_day, history_from), weeks, *connection.execute(history).fetchall()]
     connection.execute(
         "INSERT INTO analytics.capacity_forecast SELECT %s, cell_key, 'erlangs', '2026-04-06', 1, 'model', 4, 2, 6, 1, 9"
         " FROM silver.dim_network_cell WHERE cell_key <> 0",

@@ -48,6 +48,12 @@ def put(connection: psycopg.Connection, cell_key: int, hours: list[tuple[datetim
             " VALUES (%s, %s, 0, 'voice', %s, 0, 0)",
             [(at, cell_key, round(3600 * erlangs)) for at, erlangs in hours],
         )
+    # As a refresh would have marked them; a day more, for zones east of Greenwich.
+    connection.execute(
+        "INSERT INTO analytics.stale_busy_week SELECT DISTINCT date_trunc('week', at + n * interval '12 hours')::date, 0"
+        " FROM unnest(%s::timestamptz[]) AS u (at) CROSS JOIN generate_series(-1, 1) AS n ON CONFLICT DO NOTHING",
+        ([at for at, _ in hours],),
+    )
     newest = max(at for at, _ in hours)
     connection.execute("UPDATE rollup.watermark SET materialised_to = greatest(materialised_to, %s)", (newest + DAY,))
     connection.execute(

@@ -228,6 +228,23 @@ def test_rings_count_once_whichever_side_recorded_them(connection: psycopg.Conne
     ).fetchall() == [("numbers_rung", 45, 40), ("ring_share", 1, 0.7), ("callbacks", 4, 3)]
 
 
+def test_closed_cases_go_after_a_while(connection: psycopg.Connection) -> None:
+    for number, days in ((1, 402), (2, 398), (3, 0)):
+        refine(connection, sim_box(f"+44780000000{number}", START - timedelta(days=days), 110))
+    connection.execute("UPDATE ops.setting SET value = '500 days' WHERE name = 'fraud_horizon'")
+    connection.execute("UPDATE ops.setting SET value = '1000 days' WHERE name = 'fraud_history'")
+    find(connection)
+    assert len(cases(connection)) == 3
+    # A case is kept from the time it closed on, in event time.
+    connection.execute("UPDATE analytics.fraud_case SET closed_at = last_seen_at WHERE closed_at IS NOT NULL")
+    connection.execute("UPDATE ops.setting SET value = '400 days' WHERE name = 'fraud_history'")
+    find(connection)
+    kept = connection.execute("SELECT started_at, closed_at IS NULL FROM analytics.fraud_case ORDER BY 1").fetchall()
+    assert kept == [(START - timedelta(days=398), False), (START, True)]
+    evidence = connection.execute("SELECT count(DISTINCT case_id) FROM analytics.fraud_evidence").fetchone()
+    assert evidence == (2,)
+
+
 def test_thresholds_are_rows_that_cannot_be_made_useless(connection: psycopg.Connection) -> None:
     refine(connection, sim_box("+447800000001", START, 110))
     update = "UPDATE analytics.fraud_threshold SET value = {} WHERE (rule, threshold) = ('sim_box', 'min_calls')"

@@ -72,6 +72,8 @@ READ = {
     "gold.fraud_case": {"api", "engineer", "privacy"},
     "gold.fraud_evidence": {"api", "engineer", "privacy"},
     "gold.fraud_daily": READERS,
+    "analytics.stale_busy_week": set[str](),
+    "analytics.busy_hour": EVERYONE,
     "analytics.stale_customer_week": set[str](),
     "analytics.customer_week": set[str](),
     "analytics.customer_profile": set[str](),

@@ -14,6 +14,13 @@ BEGIN
     CROSS JOIN ops.setting AS s
     WHERE g.rollup_name IN ('cell_traffic_1h', 'network_1h') AND s.name = 'time_zone'
     ON CONFLICT (week, mark) DO NOTHING;
+    INSERT INTO analytics.stale_busy_week (week, mark)
+    SELECT DISTINCT
+        date_trunc('week', g.bucket AT TIME ZONE s.value)::date, pg_current_xact_id()::text::bigint
+    FROM gone AS g
+    CROSS JOIN ops.setting AS s
+    WHERE g.rollup_name = 'cell_traffic_1h' AND s.name = 'time_zone'
+    ON CONFLICT (week, mark) DO NOTHING;
     INSERT INTO analytics.stale_customer_week (week, mark)
     SELECT DISTINCT
         date_trunc('week', g.bucket AT TIME ZONE s.value)::date, pg_current_xact_id()::text::bigint

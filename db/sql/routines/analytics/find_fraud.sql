@@ -125,6 +125,11 @@ BEGIN
         v_days := v_days + 1;
     END LOOP;
     SELECT c.o_opened, c.o_changed, c.o_closed INTO v_done FROM analytics._fraud_cases(v_now) AS c;
+    -- Evidence and what was merged into a case go with it.
+    DELETE FROM analytics.fraud_case AS c
+    USING ops.setting AS s
+    WHERE s.name = 'fraud_history' AND c.merged_into IS NULL
+        AND greatest(c.closed_at, c.last_seen_at) < least(v_now, now()) - s.value::interval AND c.closed_at IS NOT NULL;
     DROP TABLE pg_temp._fraud_flag;
     DROP TABLE pg_temp._fraud_have;
     DROP TABLE pg_temp._fraud_block;

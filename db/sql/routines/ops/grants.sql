@@ -76,7 +76,8 @@ GRANT SELECT ON analytics.task, analytics.run, analytics.week, analytics.cell_we
 analytics.cell_fingerprint, analytics.cell_drift
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
 -- Cells are no persons: who reads Gold may read what is expected of them.
-GRANT SELECT ON analytics.forecast, analytics.capacity_forecast, analytics.forecast_backtest
+GRANT SELECT ON analytics.forecast, analytics.capacity_forecast, analytics.forecast_backtest,
+analytics.busy_hour
 TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, telestream_privacy;
 -- Cases are about persons and have views; how the rules are set is no secret.
 GRANT SELECT ON analytics.fraud_rule, analytics.fraud_threshold
