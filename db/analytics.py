@@ -95,11 +95,8 @@ def tasks(connection: Connection) -> list[Task]:
     return [
         Task(name, is_enabled, description, Run(*rest) if rest[0] is not None else None, is_overdue)
         for name, is_enabled, description, is_overdue, *rest in connection.execute(
-            "SELECT t.task, t.is_enabled, t.description, t.is_enabled AND NOT EXISTS (SELECT FROM analytics.run AS d"
-            " WHERE d.task = t.task AND d.status = 'done' AND d.finished_at > now() - interval '25 hours'),"
-            f" {_RUN} FROM analytics.task AS t LEFT JOIN LATERAL"
-            " (SELECT * FROM analytics.run AS l WHERE l.task = t.task ORDER BY l.run_id DESC LIMIT 1) AS r ON true"
-            " ORDER BY t.position"
+            "SELECT s.task, s.is_enabled, s.description, s.is_overdue, s.run_id, s.status, s.started_at, s.seconds,"
+            " s.rows, s.result FROM analytics.task_status AS s ORDER BY s.position"
         )
     ]
 

@@ -1,7 +1,8 @@
 """Forecasts the busy hour of every cell from Gold and writes it as a new version; memory does not grow with the cells.
 
-Days that Gold has changed are added up first; one statement then reads the history in the order of the cells. What an Arrow batch of it holds (some hundred cells) is
-forecast by a process and written in a transaction of its own. Readers see a version when it is complete.
+Days whose Gold has changed are added up first; one statement then reads the history in the order of the cells. What an
+Arrow batch of it holds (some hundred cells) is forecast by a process and written in a transaction of its own. Readers
+see a version when it is complete.
 """
 
 from __future__ import annotations

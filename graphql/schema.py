@@ -11,6 +11,7 @@ from strawberry.printer import print_schema
 
 from telestream.graphql.admin_fields import AdminMutation
 from telestream.graphql.alert_fields import AlertMutation, AlertQuery, AlertSubscription
+from telestream.graphql.analytics_fields import AnalyticsQuery
 from telestream.graphql.customer_fields import CustomerQuery
 from telestream.graphql.fraud_fields import FraudQuery
 from telestream.graphql.network_fields import NetworkQuery
@@ -22,7 +23,7 @@ SDL = Path(__file__).with_name("schema.graphql")
 
 
 @strawberry.type(description="What can be asked.")
-class Query(NetworkQuery, CustomerQuery, QualityQuery, AlertQuery, FraudQuery):
+class Query(NetworkQuery, CustomerQuery, QualityQuery, AlertQuery, FraudQuery, AnalyticsQuery):
     """All queries."""
 
 

@@ -51,11 +51,17 @@ def run(cells: int, weeks: int, hours: int, seed: int) -> None:
             began, used = time.monotonic(), _cpu()
             made = forecast.make(url, datetime.now(UTC))
             seconds, used = time.monotonic() - began, _cpu() - used
+            superuser.execute("INSERT INTO analytics.stale_busy_week SELECT max(date_trunc('week', day)), -1"
+                              " FROM analytics.busy_hour")  # fmt: skip
+            began = time.monotonic()
+            made = forecast.make(url, datetime.now(UTC))
+            nightly = time.monotonic() - began
         truth = traffic.busy_hours()
         stored = _stored(superuser, truth[:, :-horizon], truth[:, -horizon:])
     table = Table("what", "measured", title="Capacity forecast")
     table.add_row("hours of Gold read", f"{rows:,}")
     table.add_row("seconds, start of the processes included", f"{seconds:.0f}")
+    table.add_row("the same the next night, one week of Gold read again", f"{nightly:.0f}")
     table.add_row("CPU seconds of the command and its workers", f"{used:.0f}")
     table.add_row("rows written", f"{made.rows:,}")
     table.add_row("peak memory of the command, of a worker", " and ".join(f"{one:.0f} MB" for one in _memory()))

@@ -56,6 +56,7 @@ READ = {
     "masked_analyst.silver_fact_network_event": {"analyst", "engineer"},
     "analytics.task": EVERYONE,
     "analytics.run": EVERYONE,
+    "analytics.task_status": EVERYONE,
     "analytics.stale_week": set[str](),
     "analytics.cell_week": EVERYONE,
     "analytics.cell_fingerprint": EVERYONE,

@@ -3,6 +3,7 @@ import "./page.css";
 import { Alerts } from "./alerts.js";
 import { Api, NO_ANSWER } from "./api.js";
 import { Places } from "./cells.js";
+import * as analytics from "./analytics.js";
 import { Chart } from "./chart.js";
 import { byId, h } from "./dom.js";
 import { currentKey, forgetKey, keepKey } from "./key.js";
@@ -11,6 +12,7 @@ import * as problems from "./problems.js";
 import * as tiles from "./tiles.js";
 import { DAY, HOUR, instant, iso, localInput, MINUTE, stamp, useZone, zoneName } from "./time.js";
 import ALERTS from "./queries/alerts.graphql";
+import ANALYTICS from "./queries/analytics.graphql";
 import ANOMALIES from "./queries/anomalies.graphql";
 import CELL_METRICS from "./queries/cell-metrics.graphql";
 import CELL_PERFORMANCE from "./queries/cell-performance.graphql";
@@ -60,7 +62,7 @@ class Board {
     byId("leave").hidden = false;
     this.#fillChoices();
     this.#listen();
-    await Promise.all([this.#readTiles(), this.#readRealtime(), this.#readCells(), this.#readOpenAnomalies()]);
+    await Promise.all([this.#readTiles(), this.#readRealtime(), this.#readCells(), this.#readOpenAnomalies(), this.#readAnalytics()]);
     await Promise.all([this.#readChart(), this.#readPlaces()]);
     const every = (milliseconds, what) => {
       const timer = setInterval(() => document.hidden || what(), milliseconds);
@@ -360,6 +362,11 @@ class Board {
     if (page) tiles.takeOpenAnomalies(`${page.nodes.length}${page.pageInfo.hasNextPage ? "+" : ""}`);
   }
 
+  async #readAnalytics() {
+    const found = await this.#read("analytics", () => this.api.query(ANALYTICS));
+    if (found) analytics.take(found);
+  }
+
   async #readTiles() {
     const newest = this.newest.network_event;
     if (!newest) return tiles.takeWindow(null);
@@ -385,7 +392,7 @@ class Board {
       return true;
     });
     if (Object.entries(this.newest).every(([name, at]) => before[name] === at)) return;
-    await this.#readTiles();
+    await Promise.all([this.#readTiles(), this.#readAnalytics()]);
     this.#paintFreshness();
     if (this.#rangeName() !== "custom" && !byId("board").contains(document.activeElement?.closest?.("table"))) await this.#show();
   }
