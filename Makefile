@@ -66,9 +66,11 @@ bench-analytics: setup ## measure cell fingerprints and the rules against fraud:
 bench-forecast: setup ## measure the capacity forecast: error against seasonal naive, coverage, seconds, memory
 	$(BIN)/telestream bench forecast
 
-lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command 'make lock' --quiet --extra otel
+lock: ## rewrite requirements.lock, and the part of it an image has, from pyproject.toml (needs uv)
+	$(COMPILE) --extra embedded --extra dev -o requirements.lock
+	$(COMPILE) --constraint requirements.lock -o requirements-runtime.lock
 
 clean: ## remove .venv, built pages and caches; the stack's data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist src/*.egg-info
