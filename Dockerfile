@@ -15,7 +15,8 @@ RUN .venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r
     && .venv/bin/pip install --no-cache-dir "setuptools>=77"
 COPY . .
 RUN .venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
-    && .venv/bin/pip uninstall --yes setuptools
+    && .venv/bin/pip uninstall --yes setuptools \
+    && .venv/bin/python -m compileall -q db loaders consumers graphql migrations src
 COPY --from=pages /pages/dist graphql/web/dist
 
 FROM python:3.13.12-slim-trixie
@@ -38,6 +39,7 @@ ENV PATH=/app/.venv/bin:$PATH \
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8080
+# Of the API; for a consumer set HEALTH_URL to its /healthz.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import os, urllib.request as http; http.urlopen(os.environ['HEALTH_URL'], timeout=4)"]
 ENTRYPOINT ["telestream"]

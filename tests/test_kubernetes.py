@@ -28,9 +28,11 @@ from telestream.topics import TOPICS
 Manifest = dict[str, Any]
 OVERLAYS = ("dev", "prod")
 KUBERNETES = "1.34"
-OPTIONS = {"TELESTREAM_SUPERUSER_URL"}
+# Read by typer, and by libpq.
+OPTIONS = {"TELESTREAM_SUPERUSER_URL", "PGSSLMODE", "PGSSLROOTCERT"}
 # What the operators make: CloudNativePG, Strimzi.
 MADE_SECRETS = {
+    "database-ca": {"ca.crt"},
     "database-superuser": {"password"},
     "telestream-kafka": {"password"},
     "events-cluster-ca-cert": {"ca.crt"},
@@ -122,16 +124,19 @@ def test_commands_settings_and_secrets_exist(overlay: str) -> None:
             assert "PASSWORD" not in variable["name"] or "secretKeyRef" in variable["valueFrom"], name
             assert not re.search(r"://[^/]*:[^/@]*@", variable.get("value", "")), name
             assert not variable["name"].startswith("TELESTREAM_") or variable["name"] in fields, name
+        paths = set()
         for volume in pod["volumes"]:
             sources = [one["secret"] for one in volume.get("projected", {}).get("sources", [])]
             sources += [volume["secret"]] if "secret" in volume else []
             for source in sources:
                 for item in source.get("items", []):
                     assert item["key"] in known[source.get("name") or source["secretName"]], name
+                    paths.add(item["path"])
                     field = item["path"].removeprefix("telestream_")
                     assert field == item["path"] or field in Settings.model_fields, name
         if not container["image"].endswith(f"/telestream:{__version__}"):
             continue
+        assert {"telestream_database_password", "database_ca"} <= paths, name
         if "args" in container:
             assert complaint(container["args"]) == "", name
         elif name == "migrate/telestream":

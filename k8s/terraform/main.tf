@@ -110,7 +110,7 @@ data "aws_iam_policy_document" "trust" {
     condition {
       test     = "StringEquals"
       variable = "${module.cluster.oidc_provider}:sub"
-      values   = [for account in ["object-store", "database"] : "system:serviceaccount:telestream:${account}"]
+      values   = [for account in ["object-store", "database", "database-recovered"] : "system:serviceaccount:telestream:${account}"]
     }
     condition {
       test     = "StringEquals"
