@@ -179,6 +179,9 @@ def test_what_selects_pods_finds_some(overlay: str) -> None:
                 selectors += [
                     {one["key"]: value} for one in selector.get("matchExpressions", []) for value in one["values"]
                 ]
+        if one["kind"] == "Kafka":
+            peers = [peer for listener in spec["kafka"]["listeners"] for peer in listener["networkPolicyPeers"]]
+            selectors += [peer["podSelector"]["matchLabels"] for peer in peers]
     for selector in selectors:
         assert any(selector.items() <= found.items() for found in labels), selector
 
