@@ -45,6 +45,7 @@ CUSTOM = {
     ("kafka.strimzi.io/v1", "KafkaUser"): {"authentication"},
     ("keda.sh/v1alpha1", "ScaledObject"): {"scaleTargetRef", "triggers"},
     ("monitoring.coreos.com/v1", "PodMonitor"): {"selector", "podMetricsEndpoints"},
+    ("monitoring.coreos.com/v1", "PrometheusRule"): {"groups"},
     ("monitoring.coreos.com/v1", "ServiceMonitor"): {"selector", "endpoints"},
     ("postgresql.cnpg.io/v1", "Cluster"): {"instances", "storage", "imageName", "postgresUID", "postgresGID"},
     ("postgresql.cnpg.io/v1", "ScheduledBackup"): {"cluster", "schedule", "method"},
