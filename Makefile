@@ -1,7 +1,8 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-archive \
-  bench-analytics bench-forecast lock clean
+  bench-analytics bench-forecast lock secrets clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -67,9 +68,18 @@ bench-analytics: setup ## measure cell fingerprints, the rules against fraud and
 bench-forecast: setup ## measure the capacity forecast: error against seasonal naive, coverage, seconds, memory
 	$(BIN)/telestream bench forecast
 
-lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra embedded --extra otel --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet -o requirements.lock
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command 'make lock' --quiet --extra otel
+lock: ## rewrite requirements.lock, and the part of it an image has, from pyproject.toml (needs uv)
+	$(COMPILE) --extra embedded --extra dev -o requirements.lock
+	$(COMPILE) --constraint requirements.lock -o requirements-runtime.lock
+
+# The containers run as other users than the one who owns these files: it is the folder that keeps others out.
+SECRETS := superuser_password owner_password api_password loader_password consumer_password grafana_password \
+  grafana_admin_password redis_password vault_key
+secrets: $(SECRETS:%=secrets/%) ## make the passwords and the vault key that docker-compose.yml wants, where they are missing
+secrets/%:
+	@mkdir -p -m 700 secrets && openssl rand -hex 32 > $@ && chmod 644 $@
 
 clean: ## remove .venv, built pages and caches; the stack's data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist src/*.egg-info

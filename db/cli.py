@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,11 @@ from telestream.db.retention_cli import retention_app
 from telestream.db.schedule import schedule
 from telestream.db.storage_cli import storage_app
 from telestream.db.vault import lend_vault_key, vault_key, with_key_in_force
+from telestream.errors import DatabaseUnavailableError, SchemaOutdatedError
+from telestream.settings import settings
 from telestream.stack.database import create_admin_role, prepare_database
+
+_LOOK_SECONDS = 1.0
 
 db_app = typer.Typer(help="Migrate the database, add users, see where it stands.", no_args_is_help=True)
 user_app = typer.Typer(help="Login users and the roles they hold.", no_args_is_help=True)
@@ -89,15 +94,39 @@ def prepare(
     name: Annotated[str, typer.Option(help="Database to create or complete.")] = "telestream",
     owner: Annotated[str, typer.Option(help="Login role that will own it and migrate it.")] = "telestream_admin",
 ) -> None:
-    """Create a database on your own server, with the extensions and rights that migrations need."""
-    password = secrets.token_urlsafe(18)
+    """Create a database on your own server, with the extensions and rights that migrations need.
+
+    The owner gets the password of TELESTREAM_DATABASE_PASSWORD; without that one is made and shown once.
+    """
+    given = settings().database_password.get_secret_value()
+    password = given or secrets.token_urlsafe(18)
     create_admin_role(superuser_url, owner, password)
     prepare_database(superuser_url, name, owner)
+    if given:
+        console.print(f"database {name} is ready, its owner {owner} has the given password", highlight=False)
+        return
     parts = conninfo_to_dict(superuser_url)
     url = f"postgresql://{owner}:{password}@{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{name}"
     console.print(f"database {name} is ready; its owner {owner} has a new password. Next:", highlight=False)
     console.print(f"  export TELESTREAM_DATABASE_URL={url}", highlight=False, soft_wrap=True)
     console.print("  telestream db upgrade", highlight=False)
+
+
+@db_app.command("wait")
+def wait(
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 600.0,
+) -> None:
+    """Wait until the database is at the revision this version needs, so that what starts next finds it there."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with translated(), connect() as connection:
+                migrate.require_head(connection)
+            return
+        except (DatabaseUnavailableError, SchemaOutdatedError):
+            if time.monotonic() + _LOOK_SECONDS > deadline:
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 @db_app.command("schedule")

@@ -10,11 +10,10 @@ from pathlib import Path
 import psycopg
 import pyarrow.csv
 import pytest
-import typer.main
 from command import ROOT, telestream
+from command_lines import complaint
 from truth import DAY, generated
 
-from telestream import cli
 from telestream.db.sqlstate import SqlState
 from telestream.loaders.generate import GenerateSpec, customers
 
@@ -62,30 +61,6 @@ def commands(path: Path, program: str) -> Iterator[list[str]]:
                 break
             arguments.append(token)
         yield arguments
-
-
-def complaint(arguments: list[str]) -> str:
-    """Return what the CLI has against a command line, nothing if it would run it; no command is run."""
-    root = typer.main.get_command(cli.app)
-    waiting = [root]
-    while waiting:
-        command = waiting.pop()
-        command.callback = None
-        waiting += getattr(command, "commands", {}).values()
-    try:
-        root.main(arguments, prog_name="telestream", standalone_mode=False)
-    except Exception as exc:
-        if not hasattr(exc, "format_message"):
-            raise
-        return str(exc.format_message())
-    return ""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def every_command() -> None:
-    """Register the commands, as `main` does."""
-    if not cli.app.registered_groups:
-        cli._register()
 
 
 def test_every_command_shown_exists() -> None:

@@ -6,9 +6,10 @@ import functools
 import os
 import zoneinfo
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from telestream.errors import UsageError
@@ -23,8 +24,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TELESTREAM_", extra="ignore")
 
+    secrets_dir: Path | None = Field(None, description="folder with a file per setting, telestream_<setting>")
     database_url: str = Field("", description="PostgreSQL URL; empty: the embedded database")
+    database_password: SecretStr = Field(SecretStr(""), description="of URLs of the database that name a user only")
     redis_url: str = Field("", description="Redis URL; empty: the embedded cache")
+    redis_password: SecretStr = Field(SecretStr(""), description="of redis_url, where that names none")
     kafka_bootstrap: str = Field("", description="Kafka brokers, host:port,…; empty: the embedded broker")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: str = Field("SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
@@ -63,6 +67,13 @@ class Settings(BaseSettings):
             raise ValueError(f"no such time zone: {value!r} (use an IANA name such as Europe/London)")
         return value
 
+    @model_validator(mode="after")
+    def _with_passwords(self) -> Self:
+        for name in ("database_url", "api_database_url", "api_replica_url"):
+            setattr(self, name, _with_password(getattr(self, name), self.database_password.get_secret_value()))
+        self.redis_url = _with_password(self.redis_url, self.redis_password.get_secret_value())
+        return self
+
     @property
     def vault_key_path(self) -> Path:
         """Where the vault key is kept unless `vault_key_file` names another place."""
@@ -74,15 +85,27 @@ class Settings(BaseSettings):
         return self.vault_next_key_file or self.vault_key_path.with_name(self.vault_key_path.name + ".next")
 
 
+def _with_password(url: str, password: str) -> str:
+    """Return a URL with the password, unless it has one, or is none."""
+    parts = urlsplit(url)
+    if not password or not parts.hostname or parts.password is not None:
+        return url
+    user, _, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
+
+
 @functools.cache
 def settings() -> Settings:
-    """Return the settings of this process.
+    """Return the settings of this process: of the environment, then of the files in `TELESTREAM_SECRETS_DIR`.
 
     Raises:
         UsageError: a variable has a value that cannot be used; all problems are named at once.
     """
+    folder = os.environ.get("TELESTREAM_SECRETS_DIR") or None
+    if folder and not Path(folder).is_dir():
+        raise UsageError("settings cannot be used", detail=f"TELESTREAM_SECRETS_DIR: {folder} is no folder.")
     try:
-        return Settings()
+        return Settings(_secrets_dir=folder)
     except ValidationError as exc:
         problems = "; ".join(
             f"TELESTREAM_{'.'.join(str(part) for part in error['loc']).upper()}: "
