@@ -83,3 +83,5 @@ TO telestream_loader, telestream_consumer, telestream_api, telestream_analyst, t
 GRANT SELECT ON analytics.fraud_rule, analytics.fraud_threshold
 TO telestream_api, telestream_analyst, telestream_privacy;
 GRANT SELECT ON gold.fraud_case, gold.fraud_evidence TO telestream_audited;
+-- Segments and risks have views; vectors are shown to nobody.
+GRANT SELECT ON gold.customer_segment, gold.churn_risk TO telestream_audited;
