@@ -152,7 +152,7 @@ def consume(
     _log_to_stderr()
     url, key, options = database_url(), vault_key(), kafka_options()
     with translated(url), connect(url) as connection:
-        migrate.require_head(connection)
+        migrate.require_served(connection)
     topic = topic or dataset.topic
     telemetry, health = Telemetry(), HealthWatch()
     lateness = Lateness(_allowed_lateness(url), _now)

@@ -55,13 +55,33 @@ def downgrade(url: str | None, revision: str) -> None:
 
 def require_head(connection: Connection) -> None:
     """Raise SchemaOutdatedError unless the database is at the newest revision."""
-    have, want = current(connection), head()
-    if have != want:
-        raise SchemaOutdatedError(
-            "the database has another revision than this version needs",
-            detail=f"It is at {have or 'none'}, and {want} is needed.",
-            hint="Run `telestream db upgrade` (or `alembic upgrade head`), then this command again.",
-        )
+    have = current(connection)
+    if have != head():
+        raise _outdated(have)
+
+
+def _outdated(have: str | None) -> SchemaOutdatedError:
+    return SchemaOutdatedError(
+        "the database has another revision than this version needs",
+        detail=f"It is at {have or 'none'}, and {head()} is needed.",
+        hint="Run `telestream db upgrade` (or `alembic upgrade head`), then this command again.",
+    )
+
+
+def serves(revision: str | None) -> bool:
+    """Tell whether services of this version can work at a revision: at theirs, or at one of a newer version.
+
+    A migration adds before it removes, so services of the version before go on until they are replaced. Revisions are
+    numbered in order.
+    """
+    return revision is not None and revision >= head()
+
+
+def require_served(connection: Connection) -> None:
+    """Raise SchemaOutdatedError where the database is older than services of this version."""
+    have = current(connection)
+    if not serves(have):
+        raise _outdated(have)
 
 
 def require_time_zone(connection: Connection) -> None:

@@ -61,7 +61,7 @@ def serve(
     from telestream.graphql.serving import serve as run
 
     with translated(), connect(settings().api_database_url or None) as connection:
-        migrate.require_head(connection)
+        migrate.require_served(connection)
         migrate.require_time_zone(connection)
     run(host, port, workers, forwarded_from)
 

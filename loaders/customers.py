@@ -11,7 +11,7 @@ from telestream import __version__, tracing
 from telestream.db.connection import Connection, connect, database_url, translated
 from telestream.db.copy import copy_table
 from telestream.db.enrol import enrol_customer
-from telestream.db.migrate import require_head, require_time_zone
+from telestream.db.migrate import require_served, require_time_zone
 from telestream.db.vault import lend_vault_key, vault_key
 from telestream.errors import TelestreamError
 from telestream.loaders.commit import LOADER_ROLE
@@ -36,7 +36,7 @@ def open_writer(url: str) -> Connection:
     key = vault_key()
     connection = connect(url, role=LOADER_ROLE, autocommit=True)
     with translated(url):
-        require_head(connection)
+        require_served(connection)
         require_time_zone(connection)
         lend_vault_key(connection, key)
         connection.execute("SET synchronous_commit = on")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from telestream import tracing
 from telestream.db.connection import connect, database_url, translated
-from telestream.db.migrate import require_head, require_time_zone
+from telestream.db.migrate import require_served, require_time_zone
 from telestream.db.vault import vault_key
 from telestream.errors import TelestreamError
 from telestream.loaders.commit import LOADER_ROLE, Committer
@@ -83,7 +83,7 @@ class CdrLoader:
         key = vault_key()
         self._control = connect(self._url, role=LOADER_ROLE, autocommit=True)
         with translated(self._url):
-            require_head(self._control)
+            require_served(self._control)
             require_time_zone(self._control)
         self.ledger = Ledger(self._control, "cdr")
         self._idle: queue.SimpleQueue[Committer] = queue.SimpleQueue()

@@ -21,6 +21,8 @@ from psycopg.conninfo import conninfo_to_dict
 from streams import Proxy, rows, wait_for
 
 from telestream import channels
+from telestream.db import migrate
+from telestream.errors import SchemaOutdatedError
 from telestream.graphql import reading
 from telestream.graphql.reading import Database
 from telestream.stack import cache as cache_server
@@ -142,6 +144,22 @@ def test_the_database_is_killed_and_comes_back(database: str, own_server: None, 
     wait_for(lambda: POOL.request("GET", api.base + "/readyz").status == 200, "it is ready")
     wait_for(lambda: len(rows(database, "SELECT FROM audit.access_log")) == 5, "nothing of the access log is lost")
     assert api.query("{ plans { name } freshness { dataset } }", key).status == 200
+
+
+def test_ready_while_the_database_is_of_a_newer_version_and_not_while_of_an_older_one(
+    connection: psycopg.Connection, database: str, api: Api
+) -> None:
+    """A rolling upgrade migrates first; services of before go on, and may start again, until they are replaced."""
+    for revision, status in (("9999", 200), ("0001", 503)):
+        connection.execute("UPDATE public.alembic_version SET version_num = %s", (revision,))
+        assert POOL.request("GET", api.base + "/readyz").status == status
+        if status == 200:
+            migrate.require_served(connection)
+            with pytest.raises(SchemaOutdatedError, match="another revision"):
+                migrate.require_head(connection)
+        else:
+            with pytest.raises(SchemaOutdatedError, match="another revision"):
+                migrate.require_served(connection)
 
 
 def outcomes(ask: Callable[[int], Any], requests: int) -> Counter[str]:

@@ -7,8 +7,8 @@ tables, vectors are shown to nobody, and what has no row in the vault any more h
 
 from telestream.db.revision import run_sql
 
-revision = "0023"
-down_revision = "0028"
+revision = "0024"
+down_revision = "0023"
 
 
 def upgrade() -> None:

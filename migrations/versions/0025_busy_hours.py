@@ -6,8 +6,8 @@ Why: each night the capacity forecast added up all hours of sixteen weeks anew, 
 
 from telestream.db.revision import run_sql
 
-revision = "0024"
-down_revision = "0023"
+revision = "0025"
+down_revision = "0024"
 
 
 def upgrade() -> None:

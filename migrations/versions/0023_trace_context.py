@@ -6,7 +6,7 @@ batch only if the context of the trace stands with the batch.
 
 from telestream.db.revision import run_sql
 
-revision = "0028"
+revision = "0023"
 down_revision = "0022"
 
 
