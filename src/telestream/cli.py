@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from telestream import __version__
 from telestream.errors import TelestreamError
+from telestream.settings import unknown_variables
 
 app = typer.Typer(
     name="telestream",
@@ -102,6 +103,9 @@ def report(error: TelestreamError, console: Console) -> None:
 def main() -> None:
     """Run the command line; exit code 0 for success, 1 or 2 for a terminal error, 75 for a transient one."""
     console = Console(stderr=True)
+    for variable, meant in unknown_variables().items():
+        hint = f"; did you mean {meant}?" if meant else ", see docs/architecture.md"
+        console.print(f"[yellow]warning:[/] {variable} is no setting and is not read{hint}", soft_wrap=True)
     try:
         _register()
         app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import zoneinfo
@@ -92,6 +93,24 @@ def _with_password(url: str, password: str) -> str:
         return url
     user, _, place = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}").geturl()
+
+
+_PREFIX = "TELESTREAM_"
+# Read by one command, by set-up, by compose, by tests and load tests; no settings of every part.
+_OTHERS = {"DEBUG", "SUPERUSER_URL", "PYTHON", "REALDATA", "CDR_FOLDER"}
+_OTHER_PREFIXES = ("TEST_", "FUZZ_", "LOAD_")
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return the variables with our prefix that nothing reads, each with the one that was probably meant, or ""."""
+    known = {name.upper() for name in Settings.model_fields} | _OTHERS
+    found = {}
+    for variable in sorted(name for name in os.environ if name.startswith(_PREFIX)):
+        name = variable.removeprefix(_PREFIX)
+        if name not in known and not name.startswith(_OTHER_PREFIXES):
+            meant = difflib.get_close_matches(name, known, 1)
+            found[variable] = f"{_PREFIX}{meant[0]}" if meant else ""
+    return found
 
 
 @functools.cache
