@@ -115,6 +115,17 @@ def test_what_is_mounted_exists() -> None:
             assert (ROOT / source).exists() if source.startswith("./") else source in COMPOSE["volumes"], name
 
 
+def test_grafana_can_read_its_provisioning_and_takes_the_password_from_a_secret() -> None:
+    for path in (ROOT / "grafana" / "provisioning").rglob("*.yaml"):
+        assert yaml.safe_load(path.read_text())["apiVersion"] == 1, path
+    sources = yaml.safe_load((ROOT / "grafana/provisioning/datasources/telestream.yaml").read_text())["datasources"]
+    [database] = [one for one in sources if one["uid"] == "telestream"]
+    file = database["secureJsonData"]["password"].removeprefix("$__file{/run/secrets/").removesuffix("}")
+    assert file in targets(SERVICES["grafana"])
+    for name in ("url", "user"):
+        assert database[name].removeprefix("$") in SERVICES["grafana"]["environment"]
+
+
 def test_prometheus_scrapes_services_at_ports_they_serve() -> None:
     settings = yaml.safe_load((ROOT / "k8s/prometheus/prometheus.yml").read_text())
     for job in settings["scrape_configs"]:

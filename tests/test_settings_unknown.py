@@ -20,6 +20,17 @@ def test_all_wrong_settings_are_named_in_one_message_without_their_values() -> N
     assert CANARY not in done.stdout + done.stderr
 
 
+def test_a_url_that_is_none_is_named_and_no_value_is_shown_not_even_in_a_stack_trace() -> None:
+    wrong = {"TELESTREAM_DATABASE_URL": f"postgresql://u:{CANARY}@[bad/x", "TELESTREAM_KAFKA_PASSWORD": CANARY}
+    said = telestream("db", "status", **wrong)
+    assert "TELESTREAM_DATABASE_URL: cannot be read as a URL" in said.stderr
+    traced = telestream("--debug", "db", "status", **wrong)
+    assert "Traceback" in traced.stderr
+    for done in (said, traced):
+        assert done.returncode != 0
+        assert CANARY not in done.stdout + done.stderr
+
+
 def test_a_variable_that_nothing_reads_is_reported_with_what_was_meant() -> None:
     done = telestream(
         "stack", "--help", TELESTREAM_DATABSE_URL=CANARY, TELESTREAM_QQQQ=CANARY, TELESTREAM_TEST_SEED="1"

@@ -23,7 +23,7 @@ def _xdg(variable: str, default: str) -> Path:
 class Settings(BaseSettings):
     """Every setting has a default that fits the embedded stack; an empty URL means "the embedded one"."""
 
-    model_config = SettingsConfigDict(env_prefix="TELESTREAM_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TELESTREAM_", extra="ignore", hide_input_in_errors=True)
 
     secrets_dir: Path | None = Field(None, description="folder with a file per setting, telestream_<setting>")
     database_url: str = Field("", description="PostgreSQL URL; empty: the embedded database")
@@ -66,6 +66,15 @@ class Settings(BaseSettings):
     def _known_zone(cls, value: str) -> str:
         if value not in zoneinfo.available_timezones():
             raise ValueError(f"no such time zone: {value!r} (use an IANA name such as Europe/London)")
+        return value
+
+    @field_validator("database_url", "api_database_url", "api_replica_url", "redis_url")
+    @classmethod
+    def _parsable(cls, value: str) -> str:
+        try:
+            urlsplit(value)
+        except ValueError as exc:
+            raise ValueError("cannot be read as a URL; brackets belong around an IPv6 address alone") from exc
         return value
 
     @model_validator(mode="after")
@@ -131,4 +140,5 @@ def settings() -> Settings:
             f"{error['msg'].removeprefix('Value error, ')}"
             for error in exc.errors()
         )
-        raise UsageError("settings cannot be used", detail=problems) from exc
+        # Without the cause: a stack trace must show no value either.
+        raise UsageError("settings cannot be used", detail=problems) from None
