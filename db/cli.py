@@ -116,12 +116,12 @@ def prepare(
 def wait(
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 600.0,
 ) -> None:
-    """Wait until the database is at the revision this version needs, so that what starts next finds it there."""
+    """Wait until the database is at the revision this version needs or at a newer one, so that what starts finds it."""
     deadline = time.monotonic() + timeout
     while True:
         try:
             with translated(), connect() as connection:
-                migrate.require_head(connection)
+                migrate.require_served(connection)
             return
         except (DatabaseUnavailableError, SchemaOutdatedError):
             if time.monotonic() + _LOOK_SECONDS > deadline:

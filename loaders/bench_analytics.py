@@ -19,6 +19,7 @@ from telestream.console import console
 from telestream.db import migrate
 from telestream.db.scratch import scratch_database
 from telestream.loaders.bench import DATABASE, timed
+from telestream.loaders.bench_task import run_task
 from telestream.loaders.generate import FileFormat, GenerateSpec, generate_cdr
 from telestream.loaders.generate import cells as make_cells
 from telestream.loaders.generate import regions as make_regions
@@ -61,18 +62,15 @@ def analytics(
             loaded = _load(Path(folder), environment, spec, rows, weeks)
         if weeks > 1 and swapped:
             _swap(superuser, truth, swapped)
-        seconds, memory = _timed_run(superuser, url)
-        _, nothing_new = superuser.execute(
-            "SELECT rows, result FROM analytics.run ORDER BY run_id DESC LIMIT 1"
-        ).fetchone()  # type: ignore[misc]
-        again, _ = _timed_run(superuser, url)
+        first, again = (run_task(superuser_url, url, "cell_fingerprint") for _ in range(2))
         superuser.execute("INSERT INTO analytics.stale_week SELECT max(week), -1 FROM analytics.week")
-        one_week, _ = _timed_run(superuser, url)
+        one_week = run_task(superuser_url, url, "cell_fingerprint")
         table = Table("what", "measured", title="Cell fingerprints")
         table.add_row("load and refresh", f"{loaded:.0f} s")
-        table.add_row("first run", f"{seconds:.1f} s, {nothing_new}")
-        table.add_row("peak memory of the backend", f"{memory:.0f} MB")
-        table.add_row("run with nothing new, with the newest week read again", f"{again:.1f} s, {one_week:.1f} s")
+        table.add_row("first run", f"{first.seconds:.1f} s, {first.result}")
+        table.add_row("private memory of the backend at most", f"{first.memory_mb:.0f} MB")
+        table.add_row("run with nothing new", f"{again.seconds:.1f} s")
+        table.add_row("run with the newest week read again", f"{one_week.seconds:.1f} s")
         for name, value in _quality(superuser, truth):
             table.add_row(name, value)
         for name, value in _drift(superuser, swapped if weeks > 1 else 0):
@@ -121,22 +119,6 @@ def _swap(connection: psycopg.Connection[Any], truth: dict[str, str], pairs: int
         " WHERE t.cell_key = s.was"
         " AND t.bucket >= (SELECT date_trunc('week', max(bucket)) FROM rollup.cell_traffic_1h_v1)"
     )
-
-
-def _timed_run(superuser: psycopg.Connection[Any], url: str) -> tuple[float, float]:
-    """Run the task once; returns seconds, and the peak memory of the server process in MB as far as /proc tells."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET ROLE telestream_owner")
-        pid = connection.info.backend_pid
-        began = time.monotonic()
-        connection.execute("CALL analytics.run_task('cell_fingerprint')")
-        seconds = time.monotonic() - began
-        row = superuser.execute(
-            "SELECT substring(pg_read_file('/proc/' || %s || '/status')"
-            " FROM 'VmHWM:\\s+(\\d+)')::double precision / 1024",
-            (pid,),
-        ).fetchone()
-    return seconds, row[0] if row and row[0] else 0.0
 
 
 def _quality(connection: psycopg.Connection[Any], truth: dict[str, str]) -> list[tuple[str, str]]:

@@ -18,8 +18,10 @@ from telestream.console import console
 from telestream.db import migrate
 from telestream.db.scratch import scratch_database
 from telestream.loaders.bench import DATABASE, timed
+from telestream.loaders.bench_task import run_task, surrogates
 from telestream.loaders.generate import GenerateSpec
-from telestream.loaders.generate.churn import LEAST_WEEKS, SOURCE, Planted, read_truth, write_churn
+from telestream.loaders.generate.churn import LEAST_WEEKS, SOURCE, Planted, write_churn
+from telestream.loaders.generate.planted import read_truth
 from telestream.stack import lifecycle
 
 _LAST_DAY = datetime.date(2026, 3, 29)
@@ -57,30 +59,19 @@ def churn(
         table = Table("what", "measured", title="Profiles of customers")
         table.add_row("load and refresh", f"{loaded:.0f} s")
         for task in ("customer_profile", "churn"):
-            for run in ("first run", "with nothing new"):
-                seconds, memory, result = _run(superuser, url, task)
-                table.add_row(f"{task}, {run}", f"{seconds:.1f} s, backend at most {memory:.0f} MB: {result}")
+            for when in ("first run", "with nothing new"):
+                run = run_task(superuser_url, url, task)
+                table.add_row(f"{task}, {when}", f"{run.seconds:.1f} s, {run.memory_mb:.0f} MB at most: {run.result}")
         superuser.execute("INSERT INTO analytics.stale_customer_week SELECT max(week), -1 FROM analytics.customer_week")
-        seconds, _, _ = _run(superuser, url, "customer_profile")
-        table.add_row("customer_profile, newest week read again", f"{seconds:.1f} s")
-        for name, value in (*_model(superuser), *_truth(superuser, list(read_truth(beside))), _similar(superuser)):
+        again = run_task(superuser_url, url, "customer_profile")
+        table.add_row("customer_profile, newest week read again", f"{again.seconds:.1f} s")
+        for name, value in (
+            *_model(superuser),
+            *_truth(superuser, list(read_truth(beside, Planted))),
+            _similar(superuser),
+        ):
             table.add_row(name, value)
     console.print(table)
-
-
-def _run(superuser: psycopg.Connection[Any], url: str, task: str) -> tuple[float, float, str]:
-    """Run once; returns seconds, the peak memory of the server process in MB as far as /proc tells, and the result."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET ROLE telestream_owner")
-        began = time.monotonic()
-        connection.execute("CALL analytics.run_task(%s)", (task,))
-        seconds = time.monotonic() - began
-        row = superuser.execute(
-            "SELECT substring(pg_read_file('/proc/' || %s || '/status') FROM 'VmHWM:\\s+(\\d+)')::float8 / 1024",
-            (connection.info.backend_pid,),
-        ).fetchone()
-    found = superuser.execute("SELECT result FROM analytics.run ORDER BY run_id DESC LIMIT 1").fetchone()
-    return seconds, row[0] if row and row[0] else 0.0, found[0] if found else ""
 
 
 def _model(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
@@ -96,19 +87,13 @@ def _model(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
 
 def _truth(connection: psycopg.Connection[Any], truth: list[Planted]) -> list[tuple[str, str]]:
     """Hold the newest risks against what was planted: who fades now, and did not before the last days."""
-    surrogates = dict(
-        connection.execute(
-            "SELECT k.key, f.subscriber_id FROM unnest(%s::text[]) AS k (key) INNER JOIN silver.fact_cdr AS f"
-            " ON f.cdr_id = md5(%s || E'\\x1f' || k.key || E'\\x1f' || 0)::uuid",
-            ([one.native_key for one in truth], SOURCE),
-        ).fetchall()
-    )
+    surrogates_of = surrogates(connection, SOURCE, [one.native_key for one in truth])
     risks = dict(
         connection.execute(
             "SELECT subscriber_id, risk FROM gold.churn_risk WHERE week = (SELECT max(week) FROM gold.churn_risk)"
         ).fetchall()
     )
-    kinds = {surrogates[one.native_key]: one.kind for one in truth}
+    kinds = {surrogates_of[one.native_key]: one.kind for one in truth}
     worst = sorted(risks, key=lambda one: -risks[one])[: max(1, len(risks) // 100)]
     shown = {kind: sum(kinds[one] == kind for one in worst) for kind in sorted(set(kinds.values()))}
     return [("the riskiest of a hundred are planted as", ", ".join(f"{n:,} {kind}" for kind, n in shown.items() if n))]

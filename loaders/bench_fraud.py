@@ -20,10 +20,12 @@ from telestream.console import console
 from telestream.db import migrate
 from telestream.db.scratch import scratch_database
 from telestream.loaders.bench import DATABASE, timed
+from telestream.loaders.bench_task import run_task, surrogates
 from telestream.loaders.generate import GenerateSpec, generate_cdr
 from telestream.loaders.generate import cells as make_cells
 from telestream.loaders.generate import regions as make_regions
-from telestream.loaders.generate.fraud import RULES, SOURCE, Planted, read_truth, write_fraud
+from telestream.loaders.generate.fraud import RULES, SOURCE, Planted, write_fraud
+from telestream.loaders.generate.planted import read_truth
 from telestream.stack import lifecycle
 
 LAST_DAY = datetime.date(2026, 3, 15)
@@ -59,19 +61,18 @@ def fraud(
             began = time.monotonic()
             truth = _load(Path(folder), environment, spec, days, cases, lookalikes)
             loaded = time.monotonic() - began
-        first, memory, result = _run(superuser, url)
-        again, _, nothing = _run(superuser, url)
+        first, again = run_task(superuser_url, url, "fraud"), run_task(superuser_url, url, "fraud")
         quality, alarms = _quality(superuser, truth)
         with console.status("loading one more day"):
             _load_day(Path(folder), environment, spec, LAST_DAY + datetime.timedelta(days=1))
-        more, _, next_day = _run(superuser, url)
+        more = run_task(superuser_url, url, "fraud")
     console.print(quality)
     table = Table("what", "measured", title="Runs")
     table.add_row("generate, load and refresh", f"{loaded:.0f} s")
-    table.add_row("first run", f"{first:.1f} s: {result}")
-    table.add_row("peak memory of the backend", f"{memory:.0f} MB")
-    table.add_row("run with nothing new", f"{again:.1f} s: {nothing}")
-    table.add_row("run with one more day", f"{more:.1f} s: {next_day}")
+    table.add_row("first run", f"{first.seconds:.1f} s: {first.result}")
+    table.add_row("private memory of the backend at most", f"{first.memory_mb:.0f} MB")
+    table.add_row("run with nothing new", f"{again.seconds:.1f} s: {again.result}")
+    table.add_row("run with one more day", f"{more.seconds:.1f} s: {more.result}")
     table.add_row("cases of numbers that did nothing", f"{alarms} of {subscribers:,} numbers")
     console.print(table)
 
@@ -86,7 +87,7 @@ def _load(
     timed(["load", "cdr", str(folder / "fraud.csv"), "--profile", "canonical"], environment)
     for number in reversed(range(days)):
         _load_day(folder, environment, spec, LAST_DAY - datetime.timedelta(days=number))
-    return list(read_truth(beside))
+    return list(read_truth(beside, Planted))
 
 
 def _load_day(folder: Path, environment: dict[str, str], spec: GenerateSpec, day: datetime.date) -> None:
@@ -98,33 +99,11 @@ def _load_day(folder: Path, environment: dict[str, str], spec: GenerateSpec, day
     path.unlink()
 
 
-def _run(superuser: psycopg.Connection[Any], url: str) -> tuple[float, float, str]:
-    """Run once; returns seconds, the peak memory of the server process in MB as far as /proc tells, and the result."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET ROLE telestream_owner")
-        began = time.monotonic()
-        connection.execute("CALL analytics.run_task('fraud')")
-        seconds = time.monotonic() - began
-        row = superuser.execute(
-            "SELECT substring(pg_read_file('/proc/' || %s || '/status') FROM 'VmHWM:\\s+(\\d+)')::float8 / 1024",
-            (connection.info.backend_pid,),
-        ).fetchone()
-    found = superuser.execute("SELECT result FROM analytics.run ORDER BY run_id DESC LIMIT 1").fetchone()
-    return seconds, row[0] if row and row[0] else 0.0, found[0] if found else ""
-
-
 def _quality(connection: psycopg.Connection[Any], truth: list[Planted]) -> tuple[Table, int]:
     """Return precision and recall of each rule, and how many cases are of numbers that were not planted."""
-    keys = [one.native_key for one in truth]
     # The surrogate of a number is that of a record it made.
-    surrogates = dict(
-        connection.execute(
-            "SELECT k.key, f.caller_id FROM unnest(%s::text[]) AS k (key) INNER JOIN silver.fact_cdr AS f"
-            " ON f.cdr_id = md5(%s || E'\\x1f' || k.key || E'\\x1f' || 0)::uuid",
-            (keys, SOURCE),
-        ).fetchall()
-    )
-    kind_of = {surrogates[one.native_key]: one.kind for one in truth}
+    surrogates_of = surrogates(connection, SOURCE, [one.native_key for one in truth])
+    kind_of = {surrogates_of[one.native_key]: one.kind for one in truth}
     found = set(connection.execute("SELECT rule, subscriber_id FROM gold.fraud_case").fetchall())
     table = Table(
         "rule", "planted", "found", "recall", "flagged", "precision", "flagged wrongly", title="Planted fraud"

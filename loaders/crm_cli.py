@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from telestream import tracing
 from telestream.console import console
 from telestream.loaders.crm import sync as sync_customers
 from telestream.loaders.crm_client import CrmClient
@@ -37,15 +38,18 @@ def sync(
     again. docs/formats.md tells what the API must answer.
     """
     client = CrmClient(url or settings().crm_url, settings().crm_token.get_secret_value())
-    with console.status("syncing"):
-        result = sync_customers(client, source_system=source, page_size=page_size, overlap=timedelta(seconds=overlap))
-    table = Table("source", "pages", "rows in", "loaded", "duplicate", "quarantined", "watermark", title="CRM sync")
-    counts = result.counts
-    table.add_row(
-        source + (" (resumed)" if result.resumed else ""),
-        *(f"{n:,}" for n in (result.pages, counts.rows_in, counts.loaded, counts.duplicate, counts.quarantined)),
-        result.watermark.strftime("%Y-%m-%d %H:%M:%SZ") if result.watermark else "",
-    )
-    console.print(table)
-    if refresh:
-        carry()
+    with tracing.traced("telestream-loader"):
+        with console.status("syncing"):
+            result = sync_customers(
+                client, source_system=source, page_size=page_size, overlap=timedelta(seconds=overlap)
+            )
+        table = Table("source", "pages", "rows in", "loaded", "duplicate", "quarantined", "watermark", title="CRM sync")
+        counts = result.counts
+        table.add_row(
+            source + (" (resumed)" if result.resumed else ""),
+            *(f"{n:,}" for n in (result.pages, counts.rows_in, counts.loaded, counts.duplicate, counts.quarantined)),
+            result.watermark.strftime("%Y-%m-%d %H:%M:%SZ") if result.watermark else "",
+        )
+        console.print(table)
+        if refresh:
+            carry()

@@ -61,7 +61,7 @@ def commit_batch(
     Returns:
         What became of its records. A batch of a file that another process has committed counts as nothing.
     """
-    with tracing.batch("load customer", telestream__rows_in=len(batch)):
+    with tracing.batch("load customer"):
         return _commit_traced(connection, batch, file_id, together)
 
 
@@ -100,7 +100,11 @@ def _commit_traced(
             raise
         return Counts()
     assert row is not None  # inserted above
-    return Counts(*row)
+    counts = Counts(*row)
+    tracing.note(
+        telestream__batch_id=batch_id, telestream__rows_in=counts.rows_in, telestream__rows_loaded=counts.loaded
+    )
+    return counts
 
 
 def load_customers(

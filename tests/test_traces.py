@@ -86,6 +86,21 @@ def test_messages_written_together_are_one_trace(
         assert span in inner
 
 
+def test_a_batch_of_customers_is_one_trace(tmp_path: Path, database: str) -> None:
+    out = tmp_path / "customers.csv"
+    made = telestream("generate", "customers", "--customers", "50", "--day", "2026-03-29", "--out", out)
+    assert made.returncode == 0, made.stderr
+    with collecting() as collector:
+        done = telestream("load", "customers", out, **collector.environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+    [(trace, span, batch_id)] = traces_of(database)
+    step = steps(collector, trace)
+    root = step.pop("load customer")
+    assert (root.span, root.parent, root.attributes["telestream.batch_id"]) == (span, "", batch_id)
+    assert {one.parent for one in step.values()} == {span}
+    assert set(step) == {"enrol", "copy", "refine"}
+
+
 def test_an_error_is_named_without_its_text(tmp_path: Path, connection: psycopg.Connection, database: str) -> None:
     generated(tmp_path / "day.csv", rows=2_000)
     connection.execute(

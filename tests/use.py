@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 import psycopg
+from days import refresh
 
 from telestream.db import analytics
 
@@ -61,13 +62,6 @@ def add_use(connection: psycopg.Connection, uses: Iterable[Use]) -> None:
         (batch[0], times),
     )
     refresh(connection)
-
-
-def refresh(connection: psycopg.Connection) -> None:
-    """Bring Gold up to date."""
-    connection.execute("SET ROLE telestream_owner")
-    connection.execute("CALL rollup.refresh_pending()")
-    connection.execute("RESET ROLE")
 
 
 def profiled(url: str) -> None:

@@ -6,9 +6,8 @@ one day to the next, which nothing foretells. Some of those who stay are away fo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 
 from telestream.errors import UsageError
+from telestream.loaders.generate.planted import write_planted
 from telestream.loaders.generate.population import make_cells
 from telestream.loaders.generate.spec import GenerateSpec
 
@@ -63,86 +63,120 @@ def _rates(random: np.random.Generator, kinds: npt.NDArray[np.int64], days: int)
     return result
 
 
-def plant_churn(spec: GenerateSpec, weeks: int) -> tuple[pa.Table, list[Planted]]:
-    """Return the CDRs of the spec's many subscribers in the order of their start, and the truth.
+@dataclass(frozen=True)
+class Churners:
+    """Customers of whom some leave, and their records over some weeks; the same for equal arguments.
 
     Args:
         spec: seed, cells and number of subscribers; its day is the last.
-        weeks: how many weeks the CDRs are spread over.
+        weeks: how many weeks the records are spread over.
 
     Raises:
         UsageError: there are too few weeks to learn from.
     """
-    if weeks < LEAST_WEEKS:
-        raise UsageError(
-            f"planting churn takes {LEAST_WEEKS} weeks at least, not {weeks}",
-            detail="A model is trained on what was known before an outcome, and judged on a later one.",
+
+    spec: GenerateSpec
+    weeks: int
+
+    def __post_init__(self) -> None:
+        if self.weeks < LEAST_WEEKS:
+            raise UsageError(
+                f"planting churn takes {LEAST_WEEKS} weeks at least, not {self.weeks}",
+                detail="A model is trained on what was known before an outcome, and judged on a later one.",
+            )
+
+    def plant(self, truth: list[Planted]) -> Iterator[pa.Table]:
+        """Yield the records of a week at a time, in the order of their start; the truth is added after the last."""
+        spec, days = self.spec, 7 * self.weeks
+        random = np.random.default_rng([spec.seed, spec.day.toordinal()])
+        kinds = random.choice(len(KINDS), spec.subscribers, p=_SHARES)
+        rates = _rates(random, kinds, days)
+        habits = _Habits.draw(random, spec)
+        midnight = datetime(spec.day.year, spec.day.month, spec.day.day, tzinfo=UTC) - timedelta(days=days - 1)
+        first, last = np.full(spec.subscribers, -1), np.full(spec.subscribers, -1)
+        rows = 0
+        for day in range(0, days, 7):
+            who, on = np.nonzero(counts := random.poisson(rates[:, day : day + 7]))
+            who, on = np.repeat(who, counts[who, on]), np.repeat(on + day, counts[who, on])
+            time = np.clip(random.normal(15 * 3_600, 4 * 3_600, len(on)), 0, 86_000).astype(np.int64)
+            order = np.lexsort((who, on * 86_400 + time))
+            who, on, time = who[order], on[order], time[order]
+            last[who] = on
+            begun, at = np.unique(who, return_index=True)
+            new = first[begun] < 0
+            first[begun[new]] = rows + at[new]
+            yield _records(random, habits, who, int(midnight.timestamp()) + on * 86_400 + time, rows)
+            rows += len(who)
+        truth.extend(
+            Planted(KINDS[kinds[n]], key, str((midnight + timedelta(days=int(last[n]))).date()))
+            for n, key in zip(np.flatnonzero(first >= 0).tolist(), _keys(first[first >= 0]).to_pylist(), strict=True)
         )
-    random = np.random.default_rng([spec.seed, spec.day.toordinal()])
-    days = 7 * weeks
-    kinds = random.choice(len(KINDS), spec.subscribers, p=_SHARES)
-    counts = random.poisson(_rates(random, kinds, days))
-    who, day = np.nonzero(counts)
-    times = counts[who, day]
-    who, day = np.repeat(who, times), np.repeat(day, times)
-    second = day * 86_400 + np.clip(random.normal(15 * 3_600, 4 * 3_600, len(day)), 0, 86_000).astype(np.int64)
-    order = np.lexsort((who, second))
-    who, day, second = who[order], day[order], second[order]
-    midnight = datetime(spec.day.year, spec.day.month, spec.day.day, tzinfo=UTC) - timedelta(days=days - 1)
-    rows = _rows(random, spec, who, np.int64(midnight.timestamp()) + second)
-    first, last = np.full(spec.subscribers, -1), np.full(spec.subscribers, -1)
-    first[who[::-1]] = np.arange(len(who))[::-1]
-    last[who] = day
-    truth = [
-        Planted(KINDS[kinds[n]], _key(int(first[n])), str((midnight + timedelta(days=int(last[n]))).date()))
-        for n in range(spec.subscribers)
-        if first[n] >= 0
-    ]
-    return rows, truth
 
 
-def _key(row: int) -> str:
-    return f"c{row:09d}"
+@dataclass(frozen=True)
+class _Habits:
+    """What stays the same of each customer: which kinds it prefers, cumulated, and the cell it is at."""
+
+    taste: npt.NDArray[np.float64]
+    cells: pa.Array
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, spec: GenerateSpec) -> _Habits:
+        taste = random.dirichlet((4.0, 2.0, 3.0), spec.subscribers).cumsum(axis=1)
+        cells = pa.array(make_cells(spec.cells, spec.seed).cell_id.tolist(), pa.binary()).cast(pa.string())
+        return cls(taste, cells.take(pa.array(random.integers(0, len(cells), spec.subscribers))))
 
 
-def _rows(
-    random: np.random.Generator, spec: GenerateSpec, who: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+def _numbered(prefix: str, numbers: npt.NDArray[np.int64], width: int) -> pa.Array:
+    """Return texts of a prefix and a number with leading zeros."""
+    digits = pc.utf8_lpad(pa.array(numbers).cast(pa.string()), width, "0")
+    return pc.binary_join_element_wise(prefix, digits, "")
+
+
+def _keys(rows: npt.NDArray[np.int64]) -> pa.Array:
+    return _numbered("c", rows, 9)
+
+
+def _records(
+    random: np.random.Generator,
+    habits: _Habits,
+    who: npt.NDArray[np.int64],
+    second: npt.NDArray[np.int64],
+    first: int,
 ) -> pa.Table:
-    """Return records of these customers at these times; each prefers a kind, and stays at a cell."""
+    """Return records of these customers at these times (Unix); `first` is the number of the first one."""
     total = len(who)
-    taste = random.dirichlet((4.0, 2.0, 3.0), spec.subscribers).cumsum(axis=1)
-    kind = (random.random(total)[:, None] > taste[who]).sum(axis=1).clip(0, 2)
+    kind = (random.random(total)[:, None] > habits.taste[who]).sum(axis=1).clip(0, 2)
     length = np.where(kind == 1, 0, random.lognormal(4.5, 0.8, total).clip(1, 7_200).astype(np.int64))
-    cells = make_cells(spec.cells, spec.seed).cell_id
-    home = cells[random.integers(0, len(cells), spec.subscribers)]
-    called = random.integers(0, 10**6, total)
     volume = random.lognormal(14, 1.5, total).clip(1_000, 10**10).astype(np.int64)
     charge = np.array(_PRICES)[kind] * (1 + length / 120)
-    at = pa.array(second, pa.int64()).cast(pa.timestamp("s", tz="UTC"))
-    end = pa.array(second + length, pa.int64()).cast(pa.timestamp("s", tz="UTC"))
     is_data = kind == 2
+    called = _numbered("+4420", random.integers(0, 10**6, total), 8)
     blank = pa.nulls(total, pa.string())
 
-    def text(values: npt.NDArray[Any], unless: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-        return pa.array(values, mask=unless)
+    def some(values: Any, unless: npt.NDArray[np.bool_]) -> pa.Array:
+        """Return values with null where there is none."""
+        column = values if isinstance(values, pa.Array) else pa.array(values)
+        return pc.if_else(pa.array(unless), pa.scalar(None, column.type), column)
+
+    def at(seconds: npt.NDArray[np.int64]) -> pa.Array:
+        return pa.array(seconds).cast(pa.timestamp("s", tz="UTC"))
+
+    def same(value: Any) -> pa.Array:
+        return pa.repeat(value, total)
 
     return pa.table({
-        "source_system": pa.repeat(SOURCE, total),
-        "native_key": pa.array([_key(row) for row in range(total)]),
-        "leg": pa.repeat(0, total),
-        "record_type": text(np.array(["voice", "sms", "data"])[kind]),
-        "direction": text(np.full(total, "mo"), is_data),
-        "caller": pa.array([f"+4475{number:08d}" for number in who.tolist()]),
-        "called": text(np.array([f"+4420{number:08d}" for number in called.tolist()]), is_data),
+        "source_system": same(SOURCE), "native_key": _keys(np.arange(first, first + total)), "leg": same(0),
+        "record_type": pa.array(("voice", "sms", "data")).take(pa.array(kind)),
+        "direction": some(same("mo"), is_data), "caller": _numbered("+4475", who, 8), "called": some(called, is_data),
         "imsi": blank, "imei": blank,
-        "started_at": at, "answered_at": text(second, kind != 0).cast(pa.timestamp("s", tz="UTC")), "ended_at": end,
-        "duration_s": text(length), "billed_s": text(length, kind != 0),
-        "bytes_up": text(volume // 10, ~is_data), "bytes_down": text(volume, ~is_data),
-        "cell_id": pa.array([cell.decode() for cell in home[who].tolist()]),
-        "region_code": blank, "technology": pa.repeat("4g", total), "plan_code": pa.repeat("ECO5", total),
-        "charge": text(np.round(charge, 4)), "currency": pa.repeat("GBP", total),
-        "disposition": text(np.full(total, "answered"), kind != 0), "cause": blank,
-        "is_roaming": pa.repeat(False, total), "apn": text(np.full(total, "internet"), ~is_data),
+        "started_at": at(second), "answered_at": some(at(second), kind != 0), "ended_at": at(second + length),
+        "duration_s": length, "billed_s": some(length, kind != 0),
+        "bytes_up": some(volume // 10, ~is_data), "bytes_down": some(volume, ~is_data),
+        "cell_id": habits.cells.take(pa.array(who)), "region_code": blank, "technology": same("4g"),
+        "plan_code": same("ECO5"), "charge": np.round(charge, 4), "currency": same("GBP"),
+        "disposition": some(same("answered"), kind != 0), "cause": blank, "is_roaming": same(False),
+        "apn": some(same("internet"), ~is_data),
     })  # fmt: skip
 
 
@@ -152,17 +186,5 @@ def write_churn(spec: GenerateSpec, weeks: int, out: Path) -> tuple[int, Path]:
     Raises:
         UsageError: there are too few weeks, or the file cannot be written.
     """
-    table, truth = plant_churn(spec, weeks)
-    beside = out.with_name(f"{out.name}.truth.json")
-    try:
-        pyarrow.csv.write_csv(table, out, pyarrow.csv.WriteOptions(quoting_style="needed"))
-        beside.write_text(json.dumps([asdict(one) for one in truth], indent=1) + "\n", encoding="utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {out}", hint="Name a file in a folder you can write to.") from exc
-    return table.num_rows, beside
-
-
-def read_truth(path: Path) -> Iterator[Planted]:
-    """Yield what a file of the truth says."""
-    for one in json.loads(path.read_text(encoding="utf-8")):
-        yield Planted(**one)
+    truth: list[Planted] = []
+    return write_planted(Churners(spec, weeks).plant(truth), truth, out)

@@ -6,19 +6,18 @@ day, so that only a number of the rule `new_number_velocity` is new.
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 
 from telestream.errors import UsageError
+from telestream.loaders.generate.planted import write_planted
 from telestream.loaders.generate.population import make_cells
 from telestream.loaders.generate.spec import GenerateSpec
 
@@ -337,16 +336,4 @@ def write_fraud(spec: GenerateSpec, days: int, cases: int, lookalikes: int, out:
         UsageError: there are too few days, or the file cannot be written.
     """
     table, truth = plant_fraud(spec, days, cases, lookalikes)
-    beside = out.with_name(f"{out.name}.truth.json")
-    try:
-        pyarrow.csv.write_csv(table, out, pyarrow.csv.WriteOptions(quoting_style="needed"))
-        beside.write_text(json.dumps([asdict(one) for one in truth], indent=1) + "\n", encoding="utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {out}", hint="Name a file in a folder you can write to.") from exc
-    return table.num_rows, beside
-
-
-def read_truth(path: Path) -> Iterator[Planted]:
-    """Yield what a file of the truth says."""
-    for one in json.loads(path.read_text(encoding="utf-8")):
-        yield Planted(**one)
+    return write_planted([table], truth, out)

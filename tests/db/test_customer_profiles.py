@@ -8,10 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from days import refresh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import errors
-from use import MONDAY, Use, add_use, refresh
+from use import MONDAY, Use, add_use
 
 from telestream.db import analytics
 
@@ -163,6 +164,19 @@ def test_running_again_changes_nothing_and_old_weeks_go(connection: psycopg.Conn
     assert connection.execute("SELECT DISTINCT week FROM analytics.customer_week").fetchall() == [(later,)]
     assert connection.execute("SELECT DISTINCT week FROM analytics.customer_segment").fetchall() == [(later,)]
     assert connection.execute("SELECT subscriber_id FROM analytics.customer_profile").fetchall() == [(2,)]
+
+
+def test_a_week_that_has_lost_its_end_is_no_whole_one(connection: psycopg.Connection, database: str) -> None:
+    add_use(connection, every_day(1, MONDAY, 14))
+    run(database)
+    assert segments(connection, MONDAY + WEEK)
+    connection.execute("DELETE FROM silver.fact_cdr WHERE started_at >= %s", (MONDAY + 9 * DAY,))
+    connection.execute(
+        "SELECT rollup._mark('silver.fact_cdr', %s::timestamptz[], 1)", ([MONDAY + n * DAY for n in range(14)],)
+    )
+    refresh(connection)
+    run(database)
+    assert connection.execute("SELECT DISTINCT week FROM gold.customer_segment").fetchall() == [(MONDAY,)]
 
 
 def test_who_is_forgotten_does_not_come_back(connection: psycopg.Connection, database: str) -> None:

@@ -80,3 +80,10 @@ def test_who_waits_in_vain_is_told_what_for(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("UPDATE public.alembic_version SET version_num = '0001'")
     assert_clear_error(telestream("db", "wait", "--timeout", "1"), "0001", "telestream db upgrade")
+
+
+def test_who_starts_again_while_the_database_is_newer_does_not_wait(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE public.alembic_version SET version_num = '9999'")
+    waited = telestream("db", "wait", "--timeout", "1")
+    assert waited.returncode == 0, waited.stderr

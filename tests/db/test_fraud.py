@@ -17,8 +17,10 @@ from psycopg import errors
 from staging import cdr, refine
 
 from telestream.db import analytics
+from telestream.loaders.bench_task import surrogates
 from telestream.loaders.generate import GenerateSpec, cells, generate_cdr, regions
-from telestream.loaders.generate.fraud import SOURCE, read_truth, write_fraud
+from telestream.loaders.generate.fraud import SOURCE, Planted, write_fraud
+from telestream.loaders.generate.planted import read_truth
 
 LAST_DAY = date(2026, 3, 30)
 DAYS = 10
@@ -51,22 +53,16 @@ def test_what_is_planted_is_found_and_what_looks_like_it_is_not(
     for number in range(2):
         generate_cdr(replace(spec, day=LAST_DAY - timedelta(days=number)), tmp_path / f"people{number}.csv")
     load("cdr", tmp_path / "fraud.csv", *tmp_path.glob("people*.csv"), "--profile", "canonical")
-    truth = list(read_truth(beside))
-    surrogates = dict(
-        connection.execute(
-            "SELECT k.key, f.caller_id FROM unnest(%s::text[]) AS k (key) INNER JOIN silver.fact_cdr AS f"
-            " ON f.cdr_id = md5(%s || E'\\x1f' || k.key || E'\\x1f' || 0)::uuid",
-            ([one.native_key for one in truth], SOURCE),
-        ).fetchall()
-    )
-    assert len(surrogates) == len(truth)
-    planted = {(one.kind, surrogates[one.native_key]) for one in truth if one.is_fraud}
+    truth = list(read_truth(beside, Planted))
+    who = surrogates(connection, SOURCE, [one.native_key for one in truth])
+    assert len(who) == len(truth)
+    planted = {(one.kind, who[one.native_key]) for one in truth if one.is_fraud}
 
     analytics.run(database, "fraud")
     found = cases(connection)
     assert {(rule, subscriber) for _, rule, subscriber, *_ in found} == planted
     assert len(found) == len(planted)
-    spans = {(one.kind, surrogates[one.native_key]): one for one in truth}
+    spans = {(one.kind, who[one.native_key]): one for one in truth}
     for _, rule, subscriber, started_at, last_seen_at, _, _ in found:
         span = spans[rule, subscriber]
         assert started_at <= datetime.fromisoformat(span.last_at)

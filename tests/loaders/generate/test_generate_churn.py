@@ -6,20 +6,24 @@ import datetime
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.csv
 import pytest
 from command import telestream
 
 from telestream.errors import UsageError
 from telestream.loaders.generate import GenerateSpec
-from telestream.loaders.generate.churn import KINDS, plant_churn, read_truth
+from telestream.loaders.generate.churn import KINDS, Churners, Planted
+from telestream.loaders.generate.planted import read_truth
 
 SPEC = GenerateSpec(rows=1, day=datetime.date(2026, 3, 29), cells=90, subscribers=200)
 
 
 def test_a_seed_plants_the_same_and_the_truth_fits() -> None:
-    table, truth = plant_churn(SPEC, 16)
-    again, same = plant_churn(SPEC, 16)
+    truth: list[Planted] = []
+    same: list[Planted] = []
+    table = pa.concat_tables(Churners(SPEC, 16).plant(truth))
+    again = pa.concat_tables(Churners(SPEC, 16).plant(same))
     assert table.equals(again)
     assert truth == same
     assert set(Counter(one.kind for one in truth)) == set(KINDS)
@@ -35,14 +39,14 @@ def test_a_seed_plants_the_same_and_the_truth_fits() -> None:
     assert len(gone) > 5
     assert min(one.last_day for one in truth if one.kind == "stays") > "2026-02-15"
     with pytest.raises(UsageError, match="16 weeks at least"):
-        plant_churn(SPEC, 15)
+        Churners(SPEC, 15)
 
 
 def test_the_command_writes_what_loads_whole(tmp_path: Path, database: str) -> None:
     out = tmp_path / "churn.csv"
     made = telestream("generate", "churn", "--day", "2026-03-29", "--customers", "20", "--cells", "90", "--out", out)
     assert made.returncode == 0, made.stdout + made.stderr
-    assert len(list(read_truth(tmp_path / "churn.csv.truth.json"))) == 20
+    assert len(list(read_truth(tmp_path / "churn.csv.truth.json", Planted))) == 20
     loaded = telestream("load", "cdr", out, "--strict", "--no-refresh")
     assert loaded.returncode == 0, loaded.stdout + loaded.stderr
     assert f"{pyarrow.csv.read_csv(out).num_rows:,}" in loaded.stdout

@@ -11,7 +11,8 @@ from command import telestream
 
 from telestream.errors import UsageError
 from telestream.loaders.generate import GenerateSpec, cells
-from telestream.loaders.generate.fraud import LOOKALIKES, RULES, plant_fraud, read_truth
+from telestream.loaders.generate.fraud import LOOKALIKES, RULES, Planted, plant_fraud
+from telestream.loaders.generate.planted import read_truth
 
 SPEC = GenerateSpec(rows=1, day=datetime.date(2026, 3, 30), cells=90)
 
@@ -38,6 +39,6 @@ def test_the_command_writes_both_files(tmp_path: Path) -> None:
     out = tmp_path / "fraud.csv"
     result = telestream("generate", "fraud", "--day", "2026-03-30", "--cases", "1", "--cells", "90", "--out", out)
     assert result.returncode == 0, result.stdout + result.stderr
-    truth = list(read_truth(tmp_path / "fraud.csv.truth.json"))
+    truth = list(read_truth(tmp_path / "fraud.csv.truth.json", Planted))
     assert pyarrow.csv.read_csv(out).num_rows > 100
     assert len(truth) == len(RULES) + 2 * len(LOOKALIKES)

@@ -1,4 +1,3 @@
--- requires: analytics/_log_odds.sql
 -- Returns how many rows of pg_temp._churn_row are held back at a week, and the area under the ROC curve on
 -- them: the probability that one who churned has the higher risk of two. Null where none or all did.
 CREATE OR REPLACE FUNCTION analytics._churn_auc(
@@ -24,7 +23,13 @@ BEGIN
             -- Equal ones share the middle of their places.
             rank() OVER (ORDER BY o.odds) + (count(*) OVER (PARTITION BY o.odds) - 1) / 2.0 AS place
         FROM (
-            SELECT r.is_churned, analytics._log_odds(p_coefficients, r.x) AS odds
+            -- The intercept is the same for all.
+            SELECT
+                r.is_churned,
+                (
+                    SELECT sum(p_coefficients[x.n + 1] * x.value)
+                    FROM unnest(r.x) WITH ORDINALITY AS x (value, n)
+                ) AS odds
             FROM pg_temp._churn_row AS r
             WHERE r.is_held AND r.is_later = p_is_later
         ) AS o

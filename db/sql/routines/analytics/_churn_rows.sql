@@ -1,5 +1,5 @@
 -- Returns what is known at the end of p_week of each customer who was there in its last two weeks, from the
--- six weeks up to it, in the order of analytics._churn_features(), and whether there is no record of them in
+-- six weeks up to it (trend, active days, silence, volume, kinds), and whether there is no record of them in
 -- the p_horizon weeks after it (null where that is asked without p_horizon).
 CREATE OR REPLACE FUNCTION analytics._churn_rows(p_week date, p_horizon integer DEFAULT NULL)
 RETURNS TABLE (subscriber_id bigint, features double precision[], is_churned boolean)

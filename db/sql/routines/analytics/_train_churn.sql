@@ -1,5 +1,4 @@
--- requires: analytics/_churn_rows.sql, analytics/_churn_features.sql, analytics/_fit_logistic.sql
--- requires: analytics/_churn_auc.sql
+-- requires: analytics/_churn_rows.sql, analytics/_fit_logistic.sql, analytics/_churn_auc.sql
 -- Trains a model of churn on the weeks whose outcome is known by p_whole, and keeps it as a new version.
 -- Held back are one customer of five, everywhere, and, with history enough, the newest such week: it is
 -- judged by what was known before any of its outcome was. Of the weeks trained at there are three at most,
@@ -17,7 +16,8 @@ DECLARE
     v_known constant date := p_whole - 7 * p_horizon;
     v_oldest date := (SELECT min(c.week) FROM analytics.customer_week AS c);
     v_last date := v_known - 7 * p_horizon;
-    v_features text[] := analytics._churn_features();
+    -- As analytics._churn_rows() has them.
+    v_features constant text[] := ARRAY['trend', 'active_days', 'silence', 'volume', 'kinds'];
     v_means double precision[];
     v_scales double precision[];
     v_customers bigint;

@@ -1,4 +1,4 @@
--- requires: analytics/_train_churn.sql, analytics/_churn_rows.sql, analytics/_log_odds.sql
+-- requires: analytics/_train_churn.sql, analytics/_churn_rows.sql
 -- Trains the model of churn once for each week that has got its outcome, and works out the risk of every
 -- customer who was there in the two weeks up to the newest whole one. Stands on analytics.customer_week, so
 -- the task customer_profile comes first. Returns the risks written and what came of it.
@@ -55,7 +55,7 @@ BEGIN
         built_at = excluded.built_at
     WHERE (o.version, o.risk) <> (excluded.version, excluded.risk);
     GET DIAGNOSTICS o_rows = ROW_COUNT;
-    DELETE FROM analytics.churn_score AS o WHERE o.week <= v_whole - 7 * v_history;
+    DELETE FROM analytics.churn_score AS o WHERE o.week <= v_whole - 7 * v_history OR o.week > v_whole;
     DELETE FROM analytics.churn_model AS m
     WHERE m.version < v_model.version
         AND NOT EXISTS (SELECT FROM analytics.churn_score AS s WHERE s.version = m.version);

@@ -43,7 +43,8 @@ BEGIN
         END IF;
     END LOOP;
     DELETE FROM analytics.customer_week AS c WHERE c.week <= v_newest - 7 * v_kept;
-    DELETE FROM analytics.customer_segment AS s WHERE s.week <= v_newest - 7 * v_history;
+    -- A week that has lost its end, to an erasure, is no whole one any more.
+    DELETE FROM analytics.customer_segment AS s WHERE s.week <= v_newest - 7 * v_history OR s.week > v_whole;
     ANALYZE analytics.customer_week;
 
     -- A week that has changed is in the windows of the twelve from it on.

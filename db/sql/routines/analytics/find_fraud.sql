@@ -129,7 +129,7 @@ BEGIN
     DELETE FROM analytics.fraud_case AS c
     USING ops.setting AS s
     WHERE s.name = 'fraud_history' AND c.merged_into IS NULL
-        AND greatest(c.closed_at, c.last_seen_at) < least(v_now, now()) - s.value::interval AND c.closed_at IS NOT NULL;
+        AND c.closed_at < least(v_now, now()) - s.value::interval;
     DROP TABLE pg_temp._fraud_flag;
     DROP TABLE pg_temp._fraud_have;
     DROP TABLE pg_temp._fraud_block;
