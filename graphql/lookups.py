@@ -187,7 +187,8 @@ class Lookups:
         rows = await self._context.read(
             sql.SQL(
                 "SELECT s.subscriber_id, {columns} FROM {view} AS s WHERE s.subscriber_id = ANY({ids})"
-                " AND s.week = (SELECT max(n.week) FROM {view} AS n)"
+                # Not max(): of a view that joins it would read all weeks.
+                " AND s.week = (SELECT n.week FROM {view} AS n ORDER BY n.week DESC LIMIT 1)"
             ).format(columns=sql.SQL(columns), view=sql.Identifier(*view.split(".")), ids=sql.Literal(keys))
         )
         found = {row.pop("subscriber_id"): row for row in rows}

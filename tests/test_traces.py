@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import re
 import signal
 import subprocess
@@ -14,8 +15,11 @@ import psycopg
 import pytest
 from collector import Collector, Span, collecting
 from command import telestream
+from opentelemetry.sdk.trace import TracerProvider
 from streams import Stream, rows, wait_for
 from truth import generated
+
+from telestream import logs, tracing
 
 
 def steps(collector: Collector, trace: str) -> dict[str, Span]:
@@ -99,6 +103,23 @@ def test_a_batch_of_customers_is_one_trace(tmp_path: Path, database: str) -> Non
     assert (root.span, root.parent, root.attributes["telestream.batch_id"]) == (span, "", batch_id)
     assert {one.parent for one in step.values()} == {span}
     assert set(step) == {"enrol", "copy", "refine"}
+
+
+def test_a_log_line_names_the_trace_it_belongs_to() -> None:
+    provider = TracerProvider()
+    tracing.install(provider)
+    record = logging.LogRecord("telestream.x", logging.WARNING, "", 0, "waits: %s", ("why",), None)
+    try:
+        with tracing.batch("outer"), tracing.step("inner"):
+            context = tracing.context()
+            inside = json.loads(logs.JsonFormatter().format(record))
+        outside = json.loads(logs.JsonFormatter().format(record))
+    finally:
+        tracing.stop()
+    assert context is not None
+    assert context.split("-")[1:3] == [inside["trace_id"], inside["span_id"]]
+    assert (inside["message"], inside["level"]) == ("waits: why", "warning")
+    assert not {"trace_id", "span_id"} & outside.keys()
 
 
 def test_an_error_is_named_without_its_text(tmp_path: Path, connection: psycopg.Connection, database: str) -> None:

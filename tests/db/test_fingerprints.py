@@ -216,6 +216,26 @@ def test_summer_time_begins_and_ends(connection: psycopg.Connection) -> None:
     assert found["load_shares"] == pytest.approx([1 / 168] * 168, abs=1e-5)
 
 
+def test_a_holiday_does_not_make_another_cell_of_it(gold: psycopg.Connection) -> None:
+    """It is a day like others: of six weeks one day that is a Sunday shows, and changes nobody's kind."""
+    holiday = (MONDAY + 3 * WEEK).date()
+
+    def on_holiday(at: datetime.datetime) -> int:
+        return 2 if at.date() == holiday else office(at)
+
+    for cell, curve in (("usual", office), ("holiday", on_holiday), ("home", home)):
+        put(gold, cell, curve, hours=6 * 168)
+    run(gold)
+    found = dict(gold.execute("SELECT cell_id, distance FROM analytics.similar_cells('holiday', 2)").fetchall())
+    assert list(found) == ["usual", "home"]
+    assert found["usual"] < found["home"] / 5
+    shown = fingerprint(gold, "holiday")
+    assert shown is not None
+    # A sixth less on that weekday's hours, as much as one of six weeks can.
+    monday, tuesday = shown["load_shares"][12], shown["load_shares"][24 + 12]
+    assert monday / tuesday == pytest.approx((5 * 60 + 2) / (6 * 60), abs=0.01)
+
+
 def test_a_run_takes_up_just_what_was_refreshed(gold: psycopg.Connection) -> None:
     put(gold, "a", office)
     put(gold, "b", home)

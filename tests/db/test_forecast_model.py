@@ -118,6 +118,13 @@ def test_an_outage_before_the_end_does_not_lower_the_forecast() -> None:
     assert forecast(broken, 14).values[:, 0] == pytest.approx(forecast(history, 14).values[:, 0], rel=0.1)
 
 
+def test_a_holiday_in_the_past_is_taken_out() -> None:
+    usual = weeks(16, 0.03)
+    holiday = usual.copy()
+    holiday[-10] *= 0.05
+    assert forecast(holiday, 14).values[:, 0] == pytest.approx(forecast(usual, 14).values[:, 0], rel=0.05)
+
+
 def test_seasonal_naive_is_the_newest_value_of_each_weekday() -> None:
     history = weeks(3)
     history[-1] = np.nan
