@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from telestream.db.connection import Connection, connect, translated
-from telestream.db.lineage_receiver import Answer
+from telestream.db.http_post import Answer
 from telestream.errors import TelestreamError, TransientError
 
 _log = logging.getLogger(__name__)

@@ -48,7 +48,7 @@ class QualityScore:
 class Freshness:
     """Freshness of a dataset."""
 
-    dataset: str = strawberry.field(description="cdr or network_event.")
+    dataset: str = strawberry.field(description="cdr, network_event or customer.")
     newest_event_at: datetime | None = strawberry.field(description="Latest event time that is in.")
     last_loaded_at: datetime | None = strawberry.field(description="When its last batch was finished.")
     pending_buckets: int = strawberry.field(description="Buckets of Gold that wait for a refresh.")

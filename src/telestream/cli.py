@@ -48,6 +48,7 @@ def _register() -> None:
     from telestream.db.catalog_cli import register as register_catalog
     from telestream.db.cli import register as register_db
     from telestream.db.lineage_cli import register as register_lineage
+    from telestream.db.notify_cli import register as register_notify
     from telestream.db.vault_cli import register as register_vault
     from telestream.demo import register as register_demo
     from telestream.graphql.api_cli import register as register_api
@@ -62,6 +63,7 @@ def _register() -> None:
     register_catalog(app)
     register_privacy(app)
     register_lineage(app)
+    register_notify(app)
     register_analytics(app)
     register_loaders(app)
     register_topics(app)
@@ -94,8 +96,8 @@ def _benchmarks() -> typer.Typer:
 def report(error: TelestreamError, console: Console) -> None:
     """Print an error as its fact, detail and hint."""
     console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-    if error.detail:
-        console.print(f"  {escape(error.detail)}", soft_wrap=True, highlight=False)
+    for line in (error.detail or "").splitlines():
+        console.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
     if error.hint:
         console.print(f"[bold]hint:[/] {escape(error.hint)}", soft_wrap=True, highlight=False)
 

@@ -54,6 +54,14 @@ class Settings(BaseSettings):
     lineage_url: str = Field("", description="OpenLineage server that `telestream lineage send` posts events to")
     lineage_api_key: SecretStr = SecretStr("")
     lineage_api_key_file: Path | None = Field(None, description="file with that server's key; instead of the key")
+    slack_webhook_url: SecretStr = Field(
+        SecretStr(""), description="incoming webhook, for `telestream notify`"
+    )
+    pagerduty_routing_key: SecretStr = Field(SecretStr(""), description="of an Events API v2 integration")
+    pagerduty_url: str = "https://events.pagerduty.com/v2/enqueue"
+    smtp_url: SecretStr = Field(SecretStr(""), description="mail server, smtp[s]://user:password@host:port")
+    email_from: str = Field("", description="sender of notifications by e-mail")
+    email_to: str = Field("", description="who gets them, separated by commas")
     log_format: Literal["text", "json"] = Field("text", description="what services write to stderr: text or json")
     time_zone: str = Field("UTC", description="operator time zone, sets the day boundaries of Gold at creation")
     vault_key_file: Path | None = Field(None, description="file with the HMAC key, 32 bytes as hex")
@@ -135,7 +143,7 @@ def settings() -> Settings:
     try:
         return Settings(_secrets_dir=folder)
     except ValidationError as exc:
-        problems = "; ".join(
+        problems = "\n".join(
             f"TELESTREAM_{'.'.join(str(part) for part in error['loc']).upper()}: "
             f"{error['msg'].removeprefix('Value error, ')}"
             for error in exc.errors()

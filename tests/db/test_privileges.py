@@ -35,6 +35,9 @@ READ = {
     "analytics.anomaly": {"consumer", "api", "analyst", "engineer"},
     "analytics.kpi": {"consumer", "api", "analyst", "engineer"},
     "ops.freshness": EVERYONE,
+    "ops.sla": EVERYONE,
+    "ops.notification_channel": {"consumer", "api", "engineer"},
+    "ops.notification": {"consumer", "api", "engineer"},
     "api.key": {"gateway"},
     "api.persisted_query": {"gateway"},
     "audit.access_log": {"privacy"},
@@ -244,6 +247,8 @@ CALL = {
     "INSERT INTO ops.lineage_event (job) VALUES ('x')": set[str](),
     "DELETE FROM ops.lineage_event": set[str](),
     "DELETE FROM ops.lineage_outbox": {"consumer"},
+    "DELETE FROM ops.notification": {"consumer"},
+    "UPDATE ops.notification_channel SET is_enabled = true": {"consumer"},
 }
 
 

@@ -133,7 +133,7 @@ def test_quality_and_batches(loaded: psycopg.Connection, api: Api) -> None:
     ).data
     assert data["batches"]["pageInfo"]["hasNextPage"]
     assert data["batches"]["nodes"][0]["rowsQuarantined"] == 1
-    assert {row["dataset"] for row in data["freshness"]} == {"cdr", "network_event"}
+    assert {row["dataset"] for row in data["freshness"]} == {"cdr", "customer", "network_event"}
     assert data["dataQuality"][0]["rowsIn"] == 25
 
 

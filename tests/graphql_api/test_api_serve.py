@@ -129,7 +129,7 @@ def test_a_login_of_the_gateway_is_all_it_needs(
                 headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
             )  # fmt: skip
             answer = json.loads(response.data)
-            assert len(answer["data"]["freshness"]) == 2
+            assert len(answer["data"]["freshness"]) == 3
             assert answer["data"]["customer"] == {"reason": "UNKNOWN_ID"}
             assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
             process.send_signal(signal.SIGTERM)

@@ -10,7 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from lineage.lineage_server import KEY, LineageServer, lineage_server
+from json_server import JsonServer
+from lineage.lineage_server import KEY, lineage_server
 from lineage.openlineage_spec import assert_valid
 from lineage.quick_command import quick, started
 from staging import cdr, refine
@@ -23,7 +24,7 @@ from telestream.errors import TransientError, UsageError
 
 
 @pytest.fixture
-def server() -> Iterator[LineageServer]:
+def server() -> Iterator[JsonServer]:
     with lineage_server() as running:
         yield running
 
@@ -43,7 +44,7 @@ def note(connection: psycopg.Connection, runs: int, job: str = "load.cdr") -> No
         connection.execute("SELECT ops.end_run(%s, 'COMPLETE', NULL, NULL, NULL)", (f"{job}{number}",))
 
 
-def sender(database: str, server: LineageServer, read: float = 10.0) -> LineageSender:
+def sender(database: str, server: JsonServer, read: float = 10.0) -> LineageSender:
     return LineageSender(database, Receiver(server.url, KEY, timeout=Timeout(connect=5.0, read=read)).post)
 
 
@@ -68,7 +69,7 @@ def assert_in_order(taken: list[dict[str, Any]]) -> None:
 
 
 def test_nothing_is_queued_before_a_sender_was_started(
-    connection: psycopg.Connection, server: LineageServer, tmp_path: Path
+    connection: psycopg.Connection, server: JsonServer, tmp_path: Path
 ) -> None:
     note(connection, 1)
     assert waiting(connection) == 0
@@ -93,7 +94,7 @@ def test_nothing_is_queued_before_a_sender_was_started(
 
 
 def test_the_command_sends_what_comes_until_it_is_told_to_end(
-    queued: psycopg.Connection, server: LineageServer, tmp_path: Path
+    queued: psycopg.Connection, server: JsonServer, tmp_path: Path
 ) -> None:
     key = tmp_path / "key"
     key.write_text(KEY + "\n")
@@ -112,7 +113,7 @@ def test_the_command_sends_what_comes_until_it_is_told_to_end(
 
 
 def test_a_server_that_cannot_take_them_now_loses_nothing(
-    queued: psycopg.Connection, database: str, server: LineageServer
+    queued: psycopg.Connection, database: str, server: JsonServer
 ) -> None:
     one = sender(database, server)
     try:
@@ -136,7 +137,7 @@ def test_a_server_that_cannot_take_them_now_loses_nothing(
 
 
 def test_a_server_that_hangs_or_is_away_loses_nothing(
-    queued: psycopg.Connection, database: str, server: LineageServer
+    queued: psycopg.Connection, database: str, server: JsonServer
 ) -> None:
     note(queued, 2)
     server.answer = lambda _: None
@@ -163,7 +164,7 @@ def test_a_server_that_hangs_or_is_away_loses_nothing(
     assert_in_order(server.taken)
 
 
-def test_it_waits_as_long_as_it_is_asked_to(queued: psycopg.Connection, database: str, server: LineageServer) -> None:
+def test_it_waits_as_long_as_it_is_asked_to(queued: psycopg.Connection, database: str, server: JsonServer) -> None:
     note(queued, 1)
     server.answer = lambda _: (429, {"Retry-After": "600"})
     one = sender(database, server)
@@ -181,7 +182,7 @@ def test_it_waits_as_long_as_it_is_asked_to(queued: psycopg.Connection, database
 
 
 def test_what_is_refused_for_good_is_parked_and_in_nobodys_way(
-    queued: psycopg.Connection, database: str, server: LineageServer, tmp_path: Path
+    queued: psycopg.Connection, database: str, server: JsonServer, tmp_path: Path
 ) -> None:
     note(queued, 1, "bad.job")
     note(queued, 2)
@@ -202,7 +203,7 @@ def test_what_is_refused_for_good_is_parked_and_in_nobodys_way(
 
 
 def test_one_event_the_server_stumbles_over_holds_up_no_other_run(
-    queued: psycopg.Connection, database: str, server: LineageServer, tmp_path: Path
+    queued: psycopg.Connection, database: str, server: JsonServer, tmp_path: Path
 ) -> None:
     note(queued, 1, "bad.job")
     note(queued, 4)
@@ -219,7 +220,7 @@ def test_one_event_the_server_stumbles_over_holds_up_no_other_run(
 
 
 def test_after_a_crash_an_event_may_come_twice_but_none_is_missing(
-    queued: psycopg.Connection, database: str, server: LineageServer
+    queued: psycopg.Connection, database: str, server: JsonServer
 ) -> None:
     note(queued, 3)
     post = Receiver(server.url, KEY).post
@@ -248,7 +249,7 @@ def test_after_a_crash_an_event_may_come_twice_but_none_is_missing(
 
 
 def test_of_two_senders_one_works_and_the_other_takes_over(
-    queued: psycopg.Connection, database: str, server: LineageServer
+    queued: psycopg.Connection, database: str, server: JsonServer
 ) -> None:
     note(queued, 1)
     first, second = sender(database, server), sender(database, server)

@@ -85,3 +85,9 @@ TO telestream_api, telestream_analyst, telestream_privacy;
 GRANT SELECT ON gold.fraud_case, gold.fraud_evidence TO telestream_audited;
 -- Segments and risks have views; vectors are shown to nobody.
 GRANT SELECT ON gold.customer_segment, gold.churn_risk TO telestream_audited;
+-- Who is told of alerts, and what was sent: addresses and keys are not here.
+GRANT SELECT ON ops.notification_channel, ops.notification
+TO telestream_consumer, telestream_api, telestream_engineer;
+GRANT UPDATE (is_enabled, min_severity, attempts, next_attempt_at, problem) ON ops.notification_channel
+TO telestream_consumer;
+GRANT UPDATE (sent_at, refused), DELETE ON ops.notification TO telestream_consumer;
