@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-archive \
-  bench-analytics bench-forecast lock secrets clean
+  bench-analytics bench-forecast rules lock secrets clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -68,6 +68,9 @@ bench-analytics: setup ## measure cell fingerprints, the rules against fraud and
 bench-forecast: setup ## measure the capacity forecast: error against seasonal naive, coverage, seconds, memory
 	$(BIN)/telestream bench forecast
 
+rules: setup ## write the alert rules of Prometheus from k8s/prometheus/make_rules.py
+	$(BIN)/python k8s/prometheus/make_rules.py
+
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command 'make lock' --quiet --extra otel
 lock: ## rewrite requirements.lock, and the part of it an image has, from pyproject.toml (needs uv)
@@ -75,9 +78,14 @@ lock: ## rewrite requirements.lock, and the part of it an image has, from pyproj
 	$(COMPILE) --constraint requirements.lock -o requirements-runtime.lock
 
 # The containers run as other users than the one who owns these files: it is the folder that keeps others out.
-SECRETS := superuser_password owner_password api_password loader_password consumer_password grafana_password \
+SECRETS := superuser_password owner_password api_password loader_password consumer_password grafana_password metrics_password \
   grafana_admin_password redis_password vault_key
 secrets: $(SECRETS:%=secrets/%) ## make the passwords and the vault key that docker-compose.yml wants, where they are missing
+# Of others, to be put in by hand; empty: not used.
+GIVEN_SECRETS := slack_webhook_url pagerduty_routing_key
+secrets: $(GIVEN_SECRETS:%=secrets/%)
+$(GIVEN_SECRETS:%=secrets/%):
+	@mkdir -p -m 700 secrets && touch $@ && chmod 644 $@
 secrets/%:
 	@mkdir -p -m 700 secrets && openssl rand -hex 32 > $@ && chmod 644 $@
 

@@ -70,6 +70,24 @@ if "$tests" && ! has chromium; then
     fi
 fi
 
+# Two programs of packages that would start servers here: unpacked, not installed.
+prometheus=${TELESTREAM_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/telestream}/prometheus
+fetch_promtool() (
+    set -e
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    cd "$folder"
+    [ "$(id -u)" -ne 0 ] || { chown _apt . 2>/dev/null || true; apt-get -qq update; }
+    apt-get -qq download prometheus prometheus-alertmanager
+    for package in *.deb; do dpkg-deb --extract "$package" root; done
+    mkdir -p "$prometheus"
+    mv root/usr/bin/promtool root/usr/bin/amtool "$prometheus"
+)
+if "$tests" && ! { has promtool && has amtool; } && [ ! -x "$prometheus/amtool" ]; then
+    { has apt-get && attempt "promtool and amtool" fetch_promtool; } ||
+        say "no promtool and amtool: tests of the alert rules are skipped (sudo apt-get install prometheus prometheus-alertmanager)"
+fi
+
 is_current() { # is_current STAMP KEY: whether the step was done for this key
     [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]
 }

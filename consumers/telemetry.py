@@ -17,18 +17,11 @@ from typing import Any, Literal, Self
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
     generate_latest,
 )
 
-from telestream import tracing
+from telestream import metrics, tracing
 from telestream.errors import TerminalError
-
-# A second series per counter and histogram with the time of its creation would double what is scraped.
-disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # A consumer that has not polled, or has had no database, for longer than this is not healthy.
 PATIENCE_SECONDS = 60.0
@@ -50,196 +43,29 @@ class Stage(enum.StrEnum):
     COMMIT = "commit"
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One metric: its name without prefix and suffix, its type, and what it means for the one on duty."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    action: str
-    labels: tuple[str, ...] = ()
-
-    @property
-    def full_name(self) -> str:
-        """The name as scraped: with the prefix, and `_total` for a counter."""
-        return f"telestream_consumer_{self.name}{'_total' if self.kind == 'counter' else ''}"
-
-
-MESSAGES_POLLED = Metric(
-    "messages_polled",
-    "counter",
-    "Messages taken from the broker",
-    "Flat while lag_messages grows: the consumer is paused (paused_partitions), fenced, or waits for the database.",
-    ("topic",),
-)
-ROWS_LOADED = Metric(
-    "rows_loaded",
-    "counter",
-    "Rows that went into Silver",
-    "Falls behind messages_polled: see rows_duplicate, rows_quarantined and dead_letters for where the rest went.",
-    ("dataset",),
-)
-ROWS_DUPLICATE = Metric(
-    "rows_duplicate",
-    "counter",
-    "Rows that Silver had already",
-    "A short rise after a restart of a producer is normal. A lasting one: two producers send the same data.",
-    ("dataset",),
-)
-ROWS_QUARANTINED = Metric(
-    "rows_quarantined",
-    "counter",
-    "Rows that a rule refused",
-    "Look at quality.quarantine_summary: it names the rule. Correct the source, then replay.",
-    ("dataset",),
-)
-ROWS_LATE = Metric(
-    "rows_late",
-    "counter",
-    "Rows further behind the latest event of their partition than allowed_event_lateness",
-    "They are stored and counted. A lasting rise: a source has a wrong clock or sends in bulk.",
-    ("dataset",),
-)
-DEAD_LETTERS = Metric(
-    "dead_letters",
-    "counter",
-    "Messages that could not be decoded",
-    "Look at ops.dead_letter. unknown_schema after a deployment: the producer uses a schema nobody registered.",
-    ("topic", "reason"),
-)
-BATCH_SECONDS = Metric(
-    "batch_seconds",
-    "histogram",
-    "Seconds that a stage of a batch took",
-    "poll high: nothing to read. decode high: too little CPU. stage, refine or commit high: the database is slow.",
-    ("stage",),
-)
-LATENCY = Metric(
-    "commit_latency_seconds",
-    "histogram",
-    "Seconds from the time stamp that a producer gave a record batch to the commit that shows it in Silver and Gold",
-    "p95 above 2 s on a live stream: see lag_messages, then batch_seconds for the slow stage. While catching up it is "
-    "the age of what is read.",
-    ("topic",),
-)
-LAG = Metric(
-    "lag_messages",
-    "gauge",
-    "Messages between the next one to read and the end of the log",
-    "Grows steadily: start another consumer, up to one per partition. On one partition only: look at its key.",
-    ("topic", "partition"),
-)
-PAUSED = Metric(
-    "paused_partitions",
-    "gauge",
-    "Partitions not read now, to let the database catch up",
-    "Above 0 for minutes: see which stage in batch_seconds is slow.",
-)
-FENCED = Metric(
-    "fenced",
-    "counter",
-    "Partitions found claimed by another consumer",
-    "Nothing is lost or read twice. More than one per rebalance: consumers are too slow to poll, or hang.",
-)
-RECONNECTS = Metric(
-    "reconnects",
-    "counter",
-    "New connections after one was lost; peer is database or broker",
-    "Look at the log of that peer, and at the network between.",
-    ("peer",),
-)
-OUTBOX_PENDING = Metric(
-    "outbox_pending",
-    "gauge",
-    "Rows that Kafka has not acknowledged; box is alerts or dead_letters",
-    "Grows: the broker does not answer or refuses; the log names the cause. Nothing is lost meanwhile.",
-    ("box",),
-)
-ALERTS_PUBLISHED = Metric(
-    "alerts_published",
-    "counter",
-    "Alerts that Kafka has acknowledged",
-    "A burst: many cells are affected at once, see analytics.anomaly.",
-)
-ALERTS_REFUSED = Metric(
-    "alerts_refused",
-    "counter",
-    "Alerts that do not fit their schema; they stay in ops.outbox",
-    "A defect: report it with the line of the log. They are tried again when the consumer restarts.",
-)
-DEAD_LETTERS_PUBLISHED = Metric(
-    "dead_letters_published",
-    "counter",
-    "Dead letters that Kafka has acknowledged",
-    "Follows dead_letters. If not, see outbox_pending.",
-)
-REDIS_FAILURES = Metric(
-    "redis_failures",
-    "counter",
-    "Writes of hot metrics, and alert notices, that Redis did not take",
-    "Start Redis. Hot metrics are written anew with the next batch; a notice is lost, the alert itself is in Kafka.",
-)
-LAST_COMMIT = Metric(
-    "last_commit_timestamp_seconds",
-    "gauge",
-    "When the last batch was committed, as Unix time",
-    "Older than the source's usual pause while lag_messages is above 0: see the log of the consumer.",
-)
-
-METRICS = (
-    MESSAGES_POLLED, ROWS_LOADED, ROWS_DUPLICATE, ROWS_QUARANTINED, ROWS_LATE, DEAD_LETTERS, BATCH_SECONDS, LATENCY,
-    LAG, PAUSED, FENCED, RECONNECTS, OUTBOX_PENDING, ALERTS_PUBLISHED, ALERTS_REFUSED, DEAD_LETTERS_PUBLISHED,
-    REDIS_FAILURES, LAST_COMMIT,
-)  # fmt: skip
-
-
-def metrics_table() -> str:
-    """Return the list of metrics as the Markdown table of docs/metrics.md."""
-    rows = ["| metric | type | labels | meaning | when it moves |", "|---|---|---|---|---|"]
-    for metric in METRICS:
-        labels = ", ".join(f"`{label}`" for label in metric.labels)
-        rows.append(f"| `{metric.full_name}` | {metric.kind} | {labels} | {metric.help} | {metric.action} |")
-    return "\n".join(rows) + "\n"
-
-
 class Telemetry:
     """The metrics of one consumer process, in a registry of their own; every method may be called by any thread."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._polled = self._counter(MESSAGES_POLLED)
-        self._loaded = self._counter(ROWS_LOADED)
-        self._duplicate = self._counter(ROWS_DUPLICATE)
-        self._quarantined = self._counter(ROWS_QUARANTINED)
-        self._late = self._counter(ROWS_LATE)
-        self._dead_letters = self._counter(DEAD_LETTERS)
-        self._seconds = Histogram(
-            BATCH_SECONDS.full_name,
-            BATCH_SECONDS.help,
-            BATCH_SECONDS.labels,
-            registry=self.registry,
-            buckets=_SECONDS,
-        )
-        self._latency = Histogram(
-            LATENCY.full_name, LATENCY.help, LATENCY.labels, registry=self.registry, buckets=_LATENCIES
-        )
-        self._lag = self._gauge(LAG)
-        self._paused = self._gauge(PAUSED)
-        self._fenced = self._counter(FENCED)
-        self._reconnects = self._counter(RECONNECTS)
-        self._pending = self._gauge(OUTBOX_PENDING)
-        self._alerts_published = self._counter(ALERTS_PUBLISHED)
-        self._alerts_refused = self._counter(ALERTS_REFUSED)
-        self._dead_letters_published = self._counter(DEAD_LETTERS_PUBLISHED)
-        self._redis_failures = self._counter(REDIS_FAILURES)
-        self._last_commit = self._gauge(LAST_COMMIT)
-
-    def _counter(self, metric: Metric) -> Counter:
-        return Counter(metric.full_name, metric.help, metric.labels, registry=self.registry)
-
-    def _gauge(self, metric: Metric) -> Gauge:
-        return Gauge(metric.full_name, metric.help, metric.labels, registry=self.registry)
+        self._polled = metrics.MESSAGES_POLLED.counter(self.registry)
+        self._loaded = metrics.ROWS_LOADED.counter(self.registry)
+        self._duplicate = metrics.ROWS_DUPLICATE.counter(self.registry)
+        self._quarantined = metrics.ROWS_QUARANTINED.counter(self.registry)
+        self._late = metrics.ROWS_LATE.counter(self.registry)
+        self._dead_letters = metrics.DEAD_LETTERS.counter(self.registry)
+        self._seconds = metrics.BATCH_SECONDS.histogram(self.registry, _SECONDS)
+        self._latency = metrics.LATENCY.histogram(self.registry, _LATENCIES)
+        self._lag = metrics.LAG.gauge(self.registry)
+        self._paused = metrics.PAUSED.gauge(self.registry)
+        self._fenced = metrics.FENCED.counter(self.registry)
+        self._reconnects = metrics.RECONNECTS.counter(self.registry)
+        self._pending = metrics.OUTBOX_PENDING.gauge(self.registry)
+        self._alerts_published = metrics.ALERTS_PUBLISHED.counter(self.registry)
+        self._alerts_refused = metrics.ALERTS_REFUSED.counter(self.registry)
+        self._dead_letters_published = metrics.DEAD_LETTERS_PUBLISHED.counter(self.registry)
+        self._redis_failures = metrics.REDIS_FAILURES.counter(self.registry)
+        self._last_commit = metrics.LAST_COMMIT.gauge(self.registry)
 
     def polled(self, topic: str, messages: int) -> None:
         """Count messages taken from a topic."""

@@ -19,6 +19,7 @@ from telestream.db.connection import connect, database_url, translated
 from telestream.db.customers import carry_to_facts
 from telestream.db.doctor_cli import doctor
 from telestream.db.edition import edition
+from telestream.db.metrics_cli import metrics
 from telestream.db.quality_cli import add_commands
 from telestream.db.retention_cli import retention_app
 from telestream.db.schedule import schedule
@@ -47,6 +48,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(retention_app, name="retention")
     app.add_typer(storage_app, name="storage")
     app.command()(doctor)
+    db_app.command("metrics")(metrics)
 
 
 @db_app.command("upgrade")

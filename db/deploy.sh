@@ -10,4 +10,5 @@ telestream db user add svc_api --role gateway --password-file "$secrets/api_pass
 telestream db user add svc_loader --role loader --password-file "$secrets/loader_password"
 telestream db user add svc_consumer --role consumer --password-file "$secrets/consumer_password"
 telestream db user add svc_grafana --role analyst --password-file "$secrets/grafana_password"
+telestream db user add svc_metrics --role engineer --password-file "$secrets/metrics_password"
 telestream topics create

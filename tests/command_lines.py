@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -38,3 +39,11 @@ def script_lines(text: str) -> list[list[str]]:
 def deploy_lines(root: Path) -> list[list[str]]:
     """Return the arguments of each call in db/deploy.sh."""
     return script_lines((root / "db" / "deploy.sh").read_text())
+
+
+def secrets_of_make(root: Path) -> set[str]:
+    """Return the names of the files that `make secrets` makes: those of ours, and empty ones for those of others."""
+    makefile = (root / "Makefile").read_text().replace("\\\n", " ")
+    return {
+        name for names in re.findall(r"^(?:GIVEN_)?SECRETS := (.*)$", makefile, re.MULTILINE) for name in names.split()
+    }

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from command import ROOT
-from command_lines import complaint, deploy_lines
+from command_lines import complaint, deploy_lines, secrets_of_make
 
 from telestream import __version__
 from telestream.settings import Settings
@@ -79,11 +79,8 @@ def test_a_service_is_pinned_kept_to_this_machine_and_knows_no_password(name: st
 
 
 def test_secrets_are_those_that_make_makes() -> None:
-    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
-    made = re.search(r"^SECRETS := (.*)$", makefile, re.MULTILINE)
-    assert made is not None
     files = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
-    assert files == set(made[1].split())
+    assert files == secrets_of_make(ROOT)
     assert {source for service in SERVICES.values() for source in targets(service).values()} == set(COMPOSE["secrets"])
     assert "secrets/" in (ROOT / ".gitignore").read_text().split()
 

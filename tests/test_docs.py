@@ -164,6 +164,14 @@ def test_every_setting_and_path_of_the_architecture_exists() -> None:
             assert (ROOT / (folder + choice).partition("<")[0]).exists(), name
 
 
+def test_the_queries_of_the_runbook_run_for_an_engineer(connection: psycopg.Connection) -> None:
+    connection.execute("SET ROLE telestream_engineer")
+    queries = blocks(ROOT / "docs" / "runbook.md", "sql")
+    assert len(queries) >= 10
+    for query in queries:
+        connection.execute(query)
+
+
 def test_the_queries_shown_answer_an_analyst(tmp_path: Path, database: str, connection: psycopg.Connection) -> None:
     generated(tmp_path / "day.csv")
     loaded = telestream("load", "cdr", tmp_path / "day.csv")

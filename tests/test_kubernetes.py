@@ -18,10 +18,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from command import ROOT
-from command_lines import complaint, script_lines
+from command_lines import complaint, script_lines, secrets_of_make
 
 from telestream import __version__
-from telestream.consumers.telemetry import LAG
+from telestream.metrics import LAG
 from telestream.settings import Settings
 from telestream.topics import TOPICS
 
@@ -116,10 +116,7 @@ def test_commands_settings_and_secrets_exist(overlay: str) -> None:
     (settings,) = [one["data"] for one in rendered(overlay) if one["kind"] == "ConfigMap"]
     fields = {f"TELESTREAM_{name.upper()}" for name in Settings.model_fields} | OPTIONS
     assert set(settings) <= fields
-    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
-    made = re.search(r"^SECRETS := (.*)$", makefile, re.MULTILINE)
-    assert made is not None
-    known = {"telestream": set(made[1].split()), **MADE_SECRETS}
+    known = {"telestream": secrets_of_make(ROOT), **MADE_SECRETS}
     for name, pod, container in containers(overlay):
         for variable in container.get("env", []):
             assert "PASSWORD" not in variable["name"] or "secretKeyRef" in variable["valueFrom"], name

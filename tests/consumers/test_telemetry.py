@@ -12,7 +12,8 @@ import urllib.request
 import pytest
 from command import ROOT
 
-from telestream.consumers.telemetry import METRICS, Health, HealthWatch, Stage, Telemetry, metrics_table, serve
+from telestream import metrics
+from telestream.consumers.telemetry import Health, HealthWatch, Stage, Telemetry, serve
 from telestream.errors import TerminalError
 
 
@@ -61,7 +62,7 @@ def used() -> Telemetry:
 
 def test_every_metric_of_the_list_is_shown_and_no_other() -> None:
     shown = dict(re.findall(r"^# TYPE (\S+) (\S+)$", used().text().decode(), re.MULTILINE))
-    assert shown == {metric.full_name: metric.kind for metric in METRICS}
+    assert shown == {metric.full_name: metric.kind for metric in metrics.of("consumer")}
 
 
 def test_the_methods_set_what_they_say() -> None:
@@ -106,7 +107,7 @@ def test_two_consumers_in_one_process_do_not_share_metrics() -> None:
 
 
 def test_the_page_of_metrics_has_the_list_as_it_is() -> None:
-    assert metrics_table() in (ROOT / "docs" / "metrics.md").read_text()
+    assert metrics.metrics_table("consumer") in (ROOT / "docs" / "metrics.md").read_text()
 
 
 def test_metrics_and_health_are_served() -> None:

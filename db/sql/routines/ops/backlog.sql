@@ -24,6 +24,12 @@ BEGIN
     SELECT 'alerts to send', count(*), min(o.created_at) FROM ops.outbox AS o WHERE o.published_at IS NULL;
 
     RETURN QUERY
+    SELECT 'notifications to send', count(*), min(o.created_at)
+    FROM ops.notification AS n
+    INNER JOIN ops.outbox AS o ON n.outbox_id = o.outbox_id
+    WHERE n.sent_at IS NULL AND n.refused IS NULL;
+
+    RETURN QUERY
     SELECT 'dead letters to send', count(*), min(d.received_at)
     FROM ops.dead_letter AS d
     WHERE d.published_at IS NULL;
