@@ -1,7 +1,7 @@
 # Every target works from a clean checkout; `make` alone lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-archive \
+.PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-load soak bench-archive \
   bench-analytics bench-forecast rules lock secrets clean
 
 BIN := .venv/bin
@@ -28,7 +28,7 @@ demo: setup ## start the stack, load the samples, show Gold
 
 test: ## run all tests
 	@./bootstrap.sh --tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 lint: setup ## check style, types, imports and SQL
 	$(BIN)/ruff check .
@@ -56,6 +56,13 @@ bench-anomaly: setup ## measure precision and recall of the anomaly detection
 
 bench-api: setup ## measure the GraphQL API under load, uncached and cached, and alerts to 1,000 subscribers
 	$(BIN)/telestream bench api
+
+bench-load: setup ## measure the API while files are loaded and events stream: times, errors, lag, what waits
+	$(BIN)/telestream bench load
+
+SOAK_ROUNDS ?= 60
+soak: setup ## the same for an hour and a half (SOAK_ROUNDS): does anything grow?
+	$(BIN)/telestream bench load --rounds $(SOAK_ROUNDS)
 
 bench-archive: setup ## measure the archive: rows per second, bytes per row
 	$(BIN)/telestream bench archive

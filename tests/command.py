@@ -6,18 +6,28 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+from launcher import Forked, launcher
+
+_SECONDS = 500.0
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def telestream(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; the settings of the test's process apply, then `environment`."""
-    return subprocess.run(
-        [sys.executable, "-m", "telestream.cli", *map(str, arguments)],
-        env={**os.environ, "COLUMNS": "200", **environment}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    words = [*map(str, arguments)]
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = Forked(launcher(), (out, err), words, {**os.environ, "COLUMNS": "200", **environment})
+        try:
+            code = process.wait(_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGKILL)
+        return subprocess.CompletedProcess(words, code, out.read_text(), err.read_text())
 
 
 def assert_clear_error(result: subprocess.CompletedProcess[str], *parts: str) -> None:

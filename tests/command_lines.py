@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from pathlib import Path
 
+import click
 import typer.main
 
 from telestream import cli
@@ -13,6 +15,18 @@ from telestream import cli
 
 def complaint(arguments: list[str]) -> str:
     """Return what the CLI has against a command line, nothing if it would run it; no command is run."""
+    try:
+        _idle_cli().main(arguments, prog_name="telestream", standalone_mode=False)
+    except Exception as exc:
+        if not hasattr(exc, "format_message"):
+            raise
+        return str(exc.format_message())
+    return ""
+
+
+@functools.cache
+def _idle_cli() -> click.Command:
+    """Return the command line, made once, whose commands do nothing."""
     if not cli.app.registered_groups:
         cli._register()
     root = typer.main.get_command(cli.app)
@@ -21,13 +35,7 @@ def complaint(arguments: list[str]) -> str:
         command = waiting.pop()
         command.callback = None
         waiting += getattr(command, "commands", {}).values()
-    try:
-        root.main(arguments, prog_name="telestream", standalone_mode=False)
-    except Exception as exc:
-        if not hasattr(exc, "format_message"):
-            raise
-        return str(exc.format_message())
-    return ""
+    return root
 
 
 def script_lines(text: str) -> list[list[str]]:

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
+import psycopg
 import pytest
 
+from telestream.console import PIPE_WIDTH, console
 from telestream.settings import settings
 from telestream.stack import lifecycle
 from telestream.stack.state import StackState
@@ -27,6 +29,9 @@ for _name in (
     "TELESTREAM_SCHEMA_REGISTRY",
 ):  # fmt: skip
     os.environ.pop(_name, None)
+# The workers of pytest-xdist have 80 columns.
+os.environ.pop("COLUMNS", None)
+console.width = PIPE_WIDTH
 os.environ["TELESTREAM_STATE_DIR"] = str(_STACKS / str(os.getpid()))
 settings.cache_clear()
 
@@ -44,6 +49,13 @@ pytest_plugins = [
     "graphql_api.fix_api",
     "graphql_api.fix_browser",
 ]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers `make test` uses: each has a stack of its own; a server that was given has no room for two."""
+    if TEST_SERVER or TEST_KAFKA or TEST_REDIS or os.environ.get("TELESTREAM_TEST_COMMUNITY_URL"):
+        return 0
+    return min(os.cpu_count() or 1, 4)
 
 
 @contextmanager
@@ -75,7 +87,12 @@ def stack() -> Iterator[StackState]:
         if not Path("/proc", folder.name).exists():  # of a session that was killed
             _remove_stack(folder)
     os.close(held)
-    yield lifecycle.up()
+    state = lifecycle.up()
+    with psycopg.connect(state.superuser_url, autocommit=True) as connection:
+        # Tests kill the server, not the machine: what the kernel has is not lost.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    yield state
     _remove_stack(_STACKS / str(os.getpid()))
 
 

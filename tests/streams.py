@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -27,6 +23,7 @@ import psycopg
 from command import ROOT
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
+from launcher import Forked, launcher
 
 from telestream import topics
 from telestream.consumers.generate import Manifest
@@ -114,92 +111,6 @@ class Running:
             self.process.wait()
 
 
-# Importing takes seconds where cores are few; a fork of a process that has imported everything is there at once.
-_LAUNCHER = """
-import json, os, sys
-import telestream.cli, telestream.demo, telestream.consumers.consume_cli, telestream.consumers.alerts_cli
-import telestream.db.cli, telestream.loaders.cli, telestream.stack.cli, telestream.consumers.topics_cli
-print("ready", flush=True)
-for line in sys.stdin:
-    order = json.loads(line)
-    if "pid" in order:
-        pid, status = os.waitpid(order["pid"], os.WNOHANG)
-        print(json.dumps(os.waitstatus_to_exitcode(status) if pid else None), flush=True)
-        continue
-    child = os.fork()
-    if not child:
-        break
-    print(child, flush=True)
-else:
-    sys.exit()
-os.setsid()  # the kernel continues what is stopped in a group that loses its shell
-log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-os.dup2(log, 1)
-os.dup2(log, 2)
-os.environ.update(order["environment"])
-sys.argv[1:] = order["arguments"]
-telestream.cli.main()
-"""
-
-
-class Launcher:
-    """Starts `telestream` commands quickly: forks of a process that has imported them, and waits for nothing."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _LAUNCHER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "COLUMNS": "200"},
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
-
-    def ask(self, order: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with self._lock:
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-            return json.loads(self._process.stdout.readline())
-
-    def close(self) -> None:
-        assert self._process.communicate() == ("", None)
-        assert self._process.returncode == 0
-
-
-@functools.cache
-def launcher() -> Launcher:
-    """Return the launcher of this test session."""
-    started = Launcher()
-    atexit.register(started.close)
-    return started
-
-
-class Forked:
-    """A process that a launcher has started."""
-
-    def __init__(self, launcher: Launcher, log: Path, arguments: Sequence[str], environment: dict[str, str]) -> None:
-        self._launcher = launcher
-        self.returncode: int | None = None
-        self.pid: int = launcher.ask({"arguments": arguments, "environment": environment, "log": str(log)})
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            self.returncode = self._launcher.ask({"pid": self.pid})
-        return self.returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        wait_for(lambda: self.poll() is not None, f"process {self.pid} ends", seconds=timeout or 90)
-        assert self.returncode is not None
-        return self.returncode
-
-    def send_signal(self, number: int, /) -> None:
-        os.kill(self.pid, number)
-
-
 class Record(NamedTuple):
     """A message to send, or one that was read."""
 
@@ -251,7 +162,7 @@ class Stream:
         """Start a command."""
         log = self.folder / f"{uuid.uuid4().hex[:8]}.log"
         environment = {**os.environ, **self.environment, **environment}
-        return Running(Forked(launcher(), log, arguments, environment), log)
+        return Running(Forked(launcher(), (log, log), arguments, environment), log)
 
     def consume(self, *arguments: str, dataset: str = "network-events", **environment: str) -> Running:
         """Start a consumer of the topic; without `--group` it takes all partitions for itself."""

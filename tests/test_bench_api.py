@@ -1,4 +1,4 @@
-"""`telestream bench api` runs from an empty database to its table, with little data and for seconds."""
+"""`telestream bench api` and `bench load` run from an empty database to its table, with little data and for seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command import ROOT, telestream
 
-from telestream.bench_api import cpu_of_tree, percentiles
+from telestream.api_load import cpu_of_tree, percentiles
 from telestream.stack.state import StackState
 
 
@@ -29,6 +29,19 @@ def test_the_benchmark_prints_a_whole_table(stack: StackState) -> None:
     assert re.search(r"→ 20 subscribers, p50 / p95 / max +│ [^│]*│ \d+\.\d+ / \d+\.\d+ / \d+\.\d+ s", text), text
     assert "nan" not in text
     assert "inf" not in text.replace("info", "")
+
+
+@pytest.mark.slow
+def test_the_whole_service_is_measured_at_once(stack: StackState) -> None:
+    done = telestream(
+        "bench", "load", "--rows", "20000", "--seconds", "8", "--rounds", "1", "--rate", "10", "--events", "200",
+        "--file-rows", "500", "--file-seconds", "1",
+    )  # fmt: skip
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert re.search(r"│ failed requests +│ 0 +│ 0 +│ 0 +│", text), text
+    for name in ("CDRs loaded", "events loaded"):
+        assert re.search(rf"│ {name} +│ [1-9]", text), text
 
 
 def test_the_load_needs_a_running_api(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import platform
@@ -11,82 +10,31 @@ import queue
 import random
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg
 import redis
 import typer
-import urllib3
 from rich.table import Table
 
 from telestream import bench_api_data, channels
+from telestream.api_load import START_SECONDS, Load, percentiles, reading_key, require_generator, run_load, served
 from telestream.console import console
 from telestream.consumers.bench_stream import benchmark_topic
 from telestream.db.connection import connect
 from telestream.db.scratch import scratch_database
-from telestream.errors import TerminalError, UsageError
-from telestream.graphql import keys
-from telestream.graphql.principal import READ_SCOPES
+from telestream.errors import TerminalError
 from telestream.stack import lifecycle
 
 DATABASE = "telestream_bench_api"
-LOCUSTFILE = Path(__file__).resolve().parents[2] / "tests" / "load" / "locustfile.py"
-# An answer may take this long before a user misses the next turn.
-_TURN_SECONDS = 0.5
-_START_SECONDS = 60.0
 _ALERTS = 10
-_TICKS = os.sysconf("SC_CLK_TCK")
-_POOL = urllib3.PoolManager(retries=False)
 # What a run asks for, in the words of the locustfile.
 _BARE, _UNCACHED, _CACHED = "bare", "uncached", "cached"
-
-
-@dataclass
-class Load:
-    """What came of one or more runs: response times (ms) and errors per kind of request, CPU seconds per process."""
-
-    seconds: float = 0.0
-    times: dict[str, list[float]] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    hits: float = 0.0
-    misses: float = 0.0
-    cpu: dict[str, float] = field(default_factory=dict)
-    wall: float = 0.0
-
-    @property
-    def all_times(self) -> list[float]:
-        """The times of all kinds."""
-        return [one for times in self.times.values() for one in times]
-
-    @property
-    def rate(self) -> float:
-        """Requests a second."""
-        return len(self.all_times) / self.seconds if self.seconds else 0.0
-
-    @property
-    def hit_rate(self) -> float:
-        """Share of the answers that may be cached that came from the cache."""
-        return self.hits / (self.hits + self.misses) if self.hits + self.misses else 0.0
-
-    def add(self, other: Load) -> None:
-        """Put another run beside it."""
-        for name, times in other.times.items():
-            self.times.setdefault(name, []).extend(times)
-        for name, used in other.cpu.items():
-            self.cpu[name] = self.cpu.get(name, 0.0) + used
-        self.seconds += other.seconds
-        self.errors += other.errors
-        self.hits += other.hits
-        self.misses += other.misses
-        self.wall += other.wall
 
 
 @dataclass
@@ -111,8 +59,7 @@ def api(
     A scratch database on the embedded server is filled and dropped afterwards. Database, API and load generator share
     the machine. The load is that of tests/load/locustfile.py. The bare answer is /healthz, asked at the same rate.
     """
-    if importlib.util.find_spec("locust") is None or not LOCUSTFILE.exists():
-        raise UsageError("the load generator is not here", hint="Run `make setup` in a checkout; it installs locust.")
+    require_generator()
     state = lifecycle.up()
     console.print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; database, API and load "
@@ -125,14 +72,14 @@ def api(
     ):
         bench_api_data.fill(url, superuser_url, rows, topic, alerts_topic)
         environment = {**os.environ, "TELESTREAM_DATABASE_URL": url, "TELESTREAM_REDIS_URL": state.redis_url}
-        environment |= {"TELESTREAM_LOAD_KEY": _key(url), "TELESTREAM_LOAD_DAYS": str(bench_api_data.DAYS)}
-        with _served(environment, workers) as (base, process):
+        environment |= {"TELESTREAM_LOAD_KEY": reading_key(url), "TELESTREAM_LOAD_DAYS": str(bench_api_data.DAYS)}
+        with served(environment, workers) as (base, process):
             trees = {"database": state.postgres_pid, "API": process.pid, "cache": state.redis_pid}
-            bare = _load(_BARE, base, environment, rate, seconds, trees)
+            bare = run_load(_BARE, base, environment, rate, seconds, trees)
             found = {_UNCACHED: Load(), _CACHED: Load()}
             for number in range(1, rounds + 1):
                 for kind, total in found.items():
-                    one = _load(kind, base, environment, rate, seconds, trees)
+                    one = run_load(kind, base, environment, rate, seconds, trees)
                     total.add(one)
                     p50, p95, p99 = percentiles(one.all_times)
                     console.print(
@@ -150,109 +97,6 @@ def api(
         raise TerminalError(f"{len(errors):,} requests failed", detail=errors[0])
 
 
-def percentiles(values: list[float], *shares: float) -> list[float]:
-    """Return percentiles, 50, 95 and 99 unless others are asked for; NaN where there are no values."""
-    ordered = sorted(values)
-    return [
-        ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
-        for share in shares or (0.5, 0.95, 0.99)
-    ]
-
-
-def _key(url: str) -> str:
-    with connect(url, autocommit=True) as connection:
-        return keys.create(connection, "bench", "api", READ_SCOPES, timedelta(days=1), 100_000_000)[1]
-
-
-@contextlib.contextmanager
-def _served(environment: dict[str, str], workers: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve the API in a process of its own, its log on disk; yields where."""
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "telestream.cli", "api", "serve", "--port", "0", "--workers", str(workers)],
-            env=environment, stdout=subprocess.DEVNULL, stderr=log,
-        )  # fmt: skip
-        try:
-            yield _base(process, log), process
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _base(process: subprocess.Popen[bytes], log: Any) -> str:
-    """Return the address that the log tells, once the API is ready."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        first = os.pread(log.fileno(), 1000, 0).split(b"\n")[0].decode()
-        if first.startswith("serving "):
-            base = first.split()[1].removesuffix("/graphql")
-            with contextlib.suppress(urllib3.exceptions.HTTPError):
-                if _POOL.request("GET", f"{base}/readyz", timeout=5).status == 200:
-                    return base
-        time.sleep(0.1)
-    raise TerminalError("the API did not start", detail=os.pread(log.fileno(), 2000, 0).decode(errors="replace"))
-
-
-def _load(
-    kind: str, base: str, environment: dict[str, str], rate: float, seconds: float, trees: dict[str, int | None]
-) -> Load:
-    """Run the load generator once."""
-    warm_up = min(5.0, seconds)
-    users = max(1, round(rate * _TURN_SECONDS))
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        environment = environment | {
-            "TELESTREAM_LOAD_RATE": str(rate), "TELESTREAM_LOAD_KIND": kind, "TELESTREAM_LOAD_REPORT": str(report),
-            "TELESTREAM_LOAD_WARM_UP": str(warm_up), "TELESTREAM_LOAD_SECONDS": str(seconds),
-        }  # fmt: skip
-        before, began = {name: cpu_of_tree(pid) for name, pid in trees.items()}, time.monotonic()
-        with console.status(f"{kind}: {rate:g} requests/s for {seconds:g} s"):
-            locust = subprocess.Popen(
-                [
-                    sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--host", base, "--users",
-                    str(users), "--spawn-rate", str(users), "--only-summary", "--exit-code-on-error", "0",
-                ],
-                env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            assert locust.stdout is not None  # it is a pipe
-            output = locust.stdout.read()
-            locust.stdout.close()
-            _, code, usage = os.wait4(locust.pid, 0)
-            locust.returncode = code
-        if code or not report.exists():
-            raise TerminalError("the load generator failed", detail=output.decode(errors="replace")[-2000:])
-        told = json.loads(report.read_text())
-        cpu = {name: cpu_of_tree(pid) - before[name] for name, pid in trees.items()}
-        cpu["generator"] = usage.ru_utime + usage.ru_stime
-        return Load(
-            seconds=told["seconds"],
-            times=told["times_ms"],
-            errors=[f"{name}: {error}" for name, errors in told["errors"].items() for error in errors],
-            hits=told["cache"].get("hits", 0.0),
-            misses=told["cache"].get("misses", 0.0),
-            cpu=cpu,
-            wall=time.monotonic() - began,
-        )
-
-
-def cpu_of_tree(pid: int | None) -> float:
-    """Return the CPU seconds of a process and all below it, those that have ended included."""
-    parents: dict[int, int] = {}
-    used: dict[int, float] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            values = stat.read_text().rpartition(")")[2].split()
-            number = int(stat.parent.name)
-            parents[number] = int(values[1])
-            used[number] = sum(map(int, values[11:15])) / _TICKS
-    total, waiting = 0.0, [pid]
-    while waiting:
-        one = waiting.pop()
-        total += used.get(one or 0, 0.0)
-        waiting += [child for child, parent in parents.items() if parent == one]
-    return total
-
-
 def _live(url: str, topic: str, base: str, environment: dict[str, str], subscribers: int) -> Live:
     """Raise alerts in the database; a consumer publishes them, as it does with those of the detection."""
     live = Live(subscribers)
@@ -267,9 +111,9 @@ def _live(url: str, topic: str, base: str, environment: dict[str, str], subscrib
     try:
         with _notices(environment["TELESTREAM_REDIS_URL"]) as notices, connect(url, autocommit=True) as connection:
             tell = _lines(listeners)
-            tell(_START_SECONDS)
+            tell(START_SECONDS)
             # The first ones only show that all listen.
-            deadline = time.monotonic() + _START_SECONDS
+            deadline = time.monotonic() + START_SECONDS
             while len(_raise(connection, tell)[2]) < subscribers:
                 if time.monotonic() > deadline:
                     raise TerminalError("not all subscribers receive alerts")

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from telestream.db import migrate
 from telestream.db.connection import connect
 
-LOGINS = ("api", "loader", "consumer", "grafana")
+LOGINS = ("api", "loader", "consumer", "grafana", "metrics")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from telestream.graphql.pages import DIST
 
-_TIMEOUT = 20_000
+_TIMEOUT = 60_000
 # Also what a browser does by itself, such as looking for updates, reaches nothing.
 _ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking")
 

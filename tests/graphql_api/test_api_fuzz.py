@@ -25,6 +25,9 @@ from websockets.sync.client import connect
 
 from telestream.graphql import http
 
+# The API runs in a thread beside and draws from `random` too, which hypothesis takes for a strategy that does.
+pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+
 # For each role; 0: the short run.
 SECONDS = float(os.environ.get("TELESTREAM_FUZZ_SECONDS", "0"))
 _SEED = int(os.environ.get("TELESTREAM_FUZZ_SEED", "0"))
