@@ -36,6 +36,7 @@ READ = {
     "analytics.kpi": {"consumer", "api", "analyst", "engineer"},
     "ops.freshness": EVERYONE,
     "ops.sla": EVERYONE,
+    "ops.load": EVERYONE,
     "ops.notification_channel": {"consumer", "api", "engineer"},
     "ops.notification": {"consumer", "api", "engineer"},
     "api.key": {"gateway"},

@@ -1,0 +1,1 @@
+"""Grafana: dashboards as code, what they ask the database, and how that runs outside Grafana."""

@@ -1,0 +1,1 @@
+"""The dashboards, a module each, made of the parts in `parts`."""
