@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test lint fuzz-api bench-batch bench-stream bench-anomaly bench-api bench-load soak bench-archive \
-  bench-analytics bench-forecast rules lock secrets clean
+  bench-analytics bench-forecast bench-grafana rules dashboards lock secrets clean
 
 BIN := .venv/bin
 # PS002, PS015: routines are CREATE OR REPLACE by design, in schemas where nobody else may create anything.
@@ -75,8 +75,14 @@ bench-analytics: setup ## measure cell fingerprints, the rules against fraud and
 bench-forecast: setup ## measure the capacity forecast: error against seasonal naive, coverage, seconds, memory
 	$(BIN)/telestream bench forecast
 
+bench-grafana: setup ## measure what each panel of Grafana's dashboards takes
+	$(BIN)/telestream bench grafana
+
 rules: setup ## write the alert rules of Prometheus from k8s/prometheus/make_rules.py
 	$(BIN)/python k8s/prometheus/make_rules.py
+
+dashboards: setup ## write Grafana's dashboards from grafana/panels
+	$(BIN)/python -m telestream.grafana.build
 
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command 'make lock' --quiet --extra otel

@@ -1,4 +1,4 @@
-"""Writes the dashboards as the JSON files that Grafana reads."""
+"""Writes the dashboards as the JSON files that Grafana reads: `make dashboards`."""
 
 from __future__ import annotations
 
@@ -36,12 +36,17 @@ def write() -> list[Path]:
     """Write the files that are not as built and remove those of no dashboard; returns what was written or removed."""
     texts = built()
     changed = []
-    for path in (FOLDER / name for name in texts):
-        if not path.exists() or path.read_text() != texts[path.name]:
-            path.write_text(texts[path.name])
+    for name, text in texts.items():
+        path = FOLDER / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
             changed.append(path)
-    for path in FOLDER.glob("*.json"):
-        if path.name not in texts:
-            path.unlink()
-            changed.append(path)
+    for path in set(FOLDER.glob("*.json")) - {FOLDER / name for name in texts}:
+        path.unlink()
+        changed.append(path)
     return changed
+
+
+if __name__ == "__main__":
+    for changed in write():
+        print(changed)

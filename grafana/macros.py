@@ -1,7 +1,7 @@
 """What Grafana makes of a query before the database sees it: macros and variables, as its PostgreSQL source does.
 
-So a test and a benchmark can run the queries of dashboards without Grafana. A macro or variable that is not known here is
-an error, never left as it is.
+So a test and a benchmark can run the queries of dashboards without Grafana. A macro or variable that is not known here
+is an error, never left as it is.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Range:
     def interval(self) -> str:
         """Width of a point as `$__interval` has it: the narrowest of usual ones that fits a panel."""
         wanted = (self.end - self.start) / timedelta(seconds=_POINTS)
-        seconds = next((width for width in _WIDTHS if width >= wanted), _WIDTHS[-1])
-        unit = next(unit for unit in ("w", "d", "h", "m", "s") if seconds % _UNITS[unit] == 0)
-        return f"{seconds // _UNITS[unit]}{unit}"
+        width = next((width for width in _WIDTHS if width >= wanted), _WIDTHS[-1])
+        unit = next(unit for unit in ("w", "d", "h", "m", "s") if width % _UNITS[unit] == 0)
+        return f"{width // _UNITS[unit]}{unit}"
 
 
 def expand(sql: str, shown: Range, variables: Mapping[str, Value]) -> str:
@@ -73,7 +73,7 @@ def expand(sql: str, shown: Range, variables: Mapping[str, Value]) -> str:
             case "timeTo":
                 return end
             case "timeGroup":
-                return f"time_bucket('{_seconds(arguments[1]):.3f}s',{arguments[0]})"
+                return f"time_bucket('{seconds(arguments[1]):.3f}s',{arguments[0]})"
             case _:
                 raise UsageError(f"the macro $__{name} is not known", detail=sql)
 
@@ -88,7 +88,12 @@ def _instant(at: datetime) -> str:
     return f"'{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z'"
 
 
-def _seconds(text: str) -> int:
+def seconds(text: str) -> int:
+    """Return the seconds of a width as Grafana writes it: 30s, 5m, 1h, 1d, 1w.
+
+    Raises:
+        UsageError: it is no such width.
+    """
     match = re.fullmatch(r"'?(\d+)([smhdw])'?", text)
     if match is None:
         raise UsageError(f"{text} is no width of a point", hint="Write it as 5m, 1h or 1d.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from telestream.grafana.macros import Range, Value, expand
+from telestream.grafana.macros import Range, Value, expand, seconds
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
 
@@ -38,11 +39,15 @@ class Board:
         """The variables that are asked of the database, each after those it follows."""
         return [one for one in self.model["templating"]["list"] if one["type"] == "query"]
 
+    def range_to(self, end: datetime) -> Range:
+        """Return the range that it shows at first, as if it were now `end`."""
+        return Range(end - timedelta(seconds=seconds(self.model["time"]["from"].removeprefix("now-"))), end)
+
     def sql(self) -> list[Query]:
         """Return the queries of the database of panels and annotations, in their order."""
-        asked = [
-            (f"panel: {panel['title']}", target) for panel in self.panels for target in panel["targets"]
-        ] + [(f"annotation: {one['name']}", one["target"]) for one in self.model["annotations"].get("list", [])]
+        asked = [(f"panel: {panel['title']}", target) for panel in self.panels for target in panel["targets"]] + [
+            (f"annotation: {one['name']}", one["target"]) for one in self.model["annotations"].get("list", [])
+        ]
         return [Query(owner, target["rawSql"]) for owner, target in asked if "rawSql" in target]
 
     def promql(self) -> list[Query]:

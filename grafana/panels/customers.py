@@ -68,8 +68,7 @@ def build() -> dashboard.Dashboard:
             "Of these, customers who used to use the network more than they do.",
             "percent",
             rows(
-                "SELECT 100.0 * avg((s.segment IN ('at_risk', 'hibernating'))::integer) AS share"
-                f" FROM {_LAST_SEGMENTS}"
+                f"SELECT 100.0 * avg((s.segment IN ('at_risk', 'hibernating'))::integer) AS share FROM {_LAST_SEGMENTS}"
             ),
             thresholds=limits(20, 40),
             width=6,

@@ -162,7 +162,7 @@ def build() -> dashboard.Dashboard:
             "Lost of all answered calls.",
             "percent",
             over_time(
-                "SELECT t.bucket AS \"time\", t.region_code AS metric,"
+                'SELECT t.bucket AS "time", t.region_code AS metric,'
                 " 100.0 * sum(t.dropped) / nullif(sum(t.answered), 0) AS dropped"
                 f" FROM {_VOICE} GROUP BY 1, 2 ORDER BY 1, 2"
             ),

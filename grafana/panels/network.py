@@ -31,7 +31,9 @@ from telestream.grafana.panels.shared import (
 )
 
 UID = "telestream-network"
-_TRAFFIC = f"gold.cell_traffic_$grain AS t WHERE $__timeFilter(t.bucket) AND {IN_REGION} AND {OF_CELL} AND {OF_TECHNOLOGY}"
+_TRAFFIC = (
+    f"gold.cell_traffic_$grain AS t WHERE $__timeFilter(t.bucket) AND {IN_REGION} AND {OF_CELL} AND {OF_TECHNOLOGY}"
+)
 _VOICE = f"{_TRAFFIC} AND t.record_type = 'voice'"
 _RADIO = (
     f"gold.network_$network_grain AS t WHERE $__timeFilter(t.bucket) AND {IN_REGION} AND {OF_CELL}"
@@ -45,8 +47,9 @@ _ERLANGS = "sum(t.seconds) / extract(EPOCH FROM interval '$grain')"
 _COUNTS = ", ".join(f"sum(t.latency_counts[{number}])" for number in range(1, 14))
 _P95 = f"gold.latency_percentile(0.95, ARRAY[{_COUNTS}]::bigint[], max(t.latency_ms_max))"
 _HERE = f"/d/{UID}?var-cell=${{__data.fields.cell_id:percentencode}}"
+_THEN = "from=${__data.fields.from_ms.numeric}&to=${__data.fields.to_ms.numeric}"
 _REPLAY = [
-    ("Replay: this cell at that time", f"{_HERE}&from=${{__data.fields.from_ms.numeric}}&to=${{__data.fields.to_ms.numeric}}"),
+    ("Replay: this cell at that time", f"{_HERE}&{_THEN}"),
     ("Acknowledge on the operations page", f"{OPERATIONS}/"),
 ]
 _LOOK = [("Show this cell alone", f"{_HERE}&${{__url_time_range}}")]
@@ -234,7 +237,7 @@ def build() -> dashboard.Dashboard:
             over_time(_radio("sum(t.events)::bigint AS events, sum(t.alarms)::bigint AS alarms")),
         ),
     )
-    made = section(
+    return section(
         made,
         "Where to look",
         listing(
@@ -306,4 +309,3 @@ def build() -> dashboard.Dashboard:
             links={"cell_id": _LOOK},
         ),
     )
-    return made

@@ -269,4 +269,3 @@ def board(
         dashboard.TextBoxVariable("operations").label("Operations page").hide(types.VariableHide.IN_CONTROLS_MENU)
         .description("Where the API serves its page").default_value("http://127.0.0.1:8080")
     )  # fmt: skip
-

@@ -108,7 +108,8 @@ def build() -> dashboard.Dashboard:
             "Answers from the cache, of those that may be.",
             "percentunit",
             promql(
-                f"sum(rate(telestream_api_cache_hits_total{_RATE})) / (sum(rate(telestream_api_cache_hits_total{_RATE}))"
+                f"sum(rate(telestream_api_cache_hits_total{_RATE}))"
+                f" / (sum(rate(telestream_api_cache_hits_total{_RATE}))"
                 f" + sum(rate(telestream_api_cache_misses_total{_RATE})))",
                 "hits",
             ),
@@ -178,8 +179,10 @@ def build() -> dashboard.Dashboard:
             "Dead letters",
             "Messages that could not be decoded, by reason. After a deployment: a schema nobody registered.",
             "short",
-            promql("sum by (topic, reason) (increase(telestream_consumer_dead_letters_total[$__rate_interval]))",
-                   "{{topic}} {{reason}}"),
+            promql(
+                "sum by (topic, reason) (increase(telestream_consumer_dead_letters_total[$__rate_interval]))",
+                "{{topic}} {{reason}}",
+            ),
             bars=True,
         ),
         series(

@@ -64,10 +64,7 @@ def build() -> dashboard.Dashboard:
             "Score",
             "Records without error of all that were loaded in the range. The aim is more than 99 %.",
             "percent",
-            rows(
-                "SELECT 100.0 * (1 - sum(q.rows_quarantined) / nullif(sum(q.rows_in), 0)) AS score"
-                f" FROM {_SCORES}"
-            ),
+            rows(f"SELECT 100.0 * (1 - sum(q.rows_quarantined) / nullif(sum(q.rows_in), 0)) AS score FROM {_SCORES}"),
             thresholds=limits(99, 95),
             decimals=2,
         ),
@@ -119,8 +116,7 @@ def build() -> dashboard.Dashboard:
             "Records without error of all, by day of loading and dataset.",
             "percent",
             over_time(
-                'SELECT q.day::timestamptz AS "time", q.dataset AS metric, q.score'
-                f" FROM {_SCORES} ORDER BY 1, 2"
+                f'SELECT q.day::timestamptz AS "time", q.dataset AS metric, q.score FROM {_SCORES} ORDER BY 1, 2'
             ),
             thresholds=limits(99, 95),
             least=90,
@@ -130,7 +126,7 @@ def build() -> dashboard.Dashboard:
             "Rows loaded, found again and refused, by when their batch was finished.",
             "short",
             over_time(
-                "SELECT $__timeGroup(l.finished_at, $__interval) AS \"time\", sum(l.rows_loaded)::bigint AS loaded,"
+                'SELECT $__timeGroup(l.finished_at, $__interval) AS "time", sum(l.rows_loaded)::bigint AS loaded,'
                 " sum(l.rows_duplicate)::bigint AS duplicates, sum(l.rows_quarantined)::bigint AS refused"
                 f" FROM {_LOADED} GROUP BY 1 ORDER BY 1"
             ),

@@ -77,6 +77,7 @@ def _register() -> None:
 
 def _benchmarks() -> typer.Typer:
     from telestream.bench_api import api
+    from telestream.bench_grafana import grafana
     from telestream.bench_load import load
     from telestream.consumers.bench_anomaly import anomaly
     from telestream.consumers.bench_stream import stream
@@ -88,7 +89,7 @@ def _benchmarks() -> typer.Typer:
     from telestream.loaders.bench_fraud import fraud
 
     benchmarks = typer.Typer(help="Benchmarks: commands that print ratios taken in one run.", no_args_is_help=True)
-    for command in (batch, stream, anomaly, api, load, archive, analytics, fraud, churn):
+    for command in (batch, stream, anomaly, api, load, archive, analytics, fraud, churn, grafana):
         benchmarks.command()(command)
     benchmarks.command("forecast")(forecast_)
     return benchmarks
