@@ -6,6 +6,7 @@ import itertools
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -95,14 +96,14 @@ def empty_database(superuser_url: str, admin_role: str) -> Iterator[str]:
     drop_database(superuser_url, name)
 
 
-@pytest.fixture
-def database(superuser_url: str, template_database: str, vault_key_file: str) -> Iterator[str]:
-    """URL of a database at head, for the role that owns it; the settings' database for this test."""
+@contextmanager
+def copied_database(superuser_url: str, template: str) -> Iterator[str]:
+    """Give a database at head, for the role that owns it; the settings' database for as long."""
     name = f"{_PREFIX}_{next(_numbers)}"
     with _admin(superuser_url) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
-                sql.Identifier(name), sql.Identifier(template_database), sql.Identifier(ADMIN)
+                sql.Identifier(name), sql.Identifier(template), sql.Identifier(ADMIN)
             )
         )
     url = url_of(superuser_url, name)
@@ -112,6 +113,13 @@ def database(superuser_url: str, template_database: str, vault_key_file: str) ->
     del os.environ["TELESTREAM_DATABASE_URL"]
     settings.cache_clear()
     drop_database(superuser_url, name)
+
+
+@pytest.fixture
+def database(superuser_url: str, template_database: str, vault_key_file: str) -> Iterator[str]:
+    """URL of a database at head, for the role that owns it; the settings' database for this test."""
+    with copied_database(superuser_url, template_database) as url:
+        yield url
 
 
 @pytest.fixture
