@@ -16,7 +16,7 @@ RUN .venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r
 COPY . .
 RUN .venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
     && .venv/bin/pip uninstall --yes setuptools \
-    && .venv/bin/python -m compileall -q db loaders consumers graphql migrations src
+    && .venv/bin/python -m compileall -q db loaders consumers graphql grafana migrations src
 COPY --from=pages /pages/dist graphql/web/dist
 
 FROM python:3.13.12-slim-trixie

@@ -11,7 +11,7 @@ import graphql
 import pytest
 from command import ROOT
 
-COMPONENTS = ("db", "loaders", "consumers", "graphql")
+COMPONENTS = ("db", "loaders", "consumers", "graphql", "grafana")
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
@@ -26,7 +26,7 @@ def test_the_graphql_folder_does_not_shadow_graphql_core() -> None:
     assert hasattr(graphql, "GraphQLSchema")
 
 
-@pytest.mark.parametrize("name", ["db", "loaders", "consumers", "graphql"])
+@pytest.mark.parametrize("name", COMPONENTS)
 def test_components_import_as_parts_of_the_package(name: str) -> None:
     assert importlib.import_module(f"telestream.{name}").__name__ == f"telestream.{name}"
 

@@ -11,6 +11,8 @@ from typing import Any
 import grafana_sample
 import psycopg
 import pytest
+import yaml
+from command import ROOT
 from fix_db import copied_database
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -22,6 +24,7 @@ QUERIES = [(board.name, query) for board in BOARDS.values() for query in board.s
 IDS = [f"{name}, {query.owner}" for name, query in QUERIES]
 # What is about loading happens when the test runs, all else in the time of the sample.
 _OF_LOADS = re.compile(r"ops\.load\b|quality\.")
+FLOAT8 = 701
 # Names of columns that would show one person, or what stands for one.
 _PERSON = re.compile(r"subscriber|caller|called|msisdn|imsi|imei|customer_id|birth")
 
@@ -132,3 +135,23 @@ def test_a_query_of_gold_reads_only_chunks_of_its_range(grafana: Grafana, name: 
     assert outside == []
     left_out = {one for one in ranges.values() if one[0] in {table for table, _, _ in read}} - read
     assert left_out
+
+
+RULES = [
+    rule
+    for group in yaml.safe_load((ROOT / "grafana/provisioning/alerting/rules.yaml").read_text())["groups"]
+    for rule in group["rules"]
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["uid"])
+def test_the_query_of_an_alert_gives_a_number_per_set_of_labels(grafana: Grafana, rule: dict[str, Any]) -> None:
+    cursor = grafana.connection.execute(rule["data"][0]["model"]["rawSql"], prepare=False)
+    rows = cursor.fetchall()
+    numeric = [column.name for column in cursor.description or () if column.type_code == FLOAT8]
+    assert [column.name for column in cursor.description or ()][-1:] == numeric
+    labels = [row[:-1] for row in rows]
+    assert len(set(labels)) == len(labels)
+    assert all(isinstance(label, str) for row in labels for label in row)
+    # Nothing of the sample is late.
+    assert rows or rule["uid"] == "telestream-source-late"
