@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from telestream.grafana.macros import Range, Value, expand, seconds
@@ -59,17 +60,26 @@ class Board:
             if "expr" in target
         ]
 
-    def values(self, shown: Range, ask: Callable[[str], Sequence[tuple[Any, ...]]]) -> dict[str, Value]:
-        """Return the values of the variables as Grafana has them at first: all, or the first row.
+    def values(
+        self,
+        shown: Range,
+        ask: Callable[[str], Sequence[tuple[Any, ...]]],
+        chosen: Mapping[str, Value] = MappingProxyType({}),
+    ) -> dict[str, Value]:
+        """Return the values of the variables.
 
         Args:
             shown: the range.
             ask: runs a query and returns its rows.
+            chosen: what somebody has chosen; else it is as Grafana has it at first: all, or the first row.
         """
         values: dict[str, Value] = {}
         for one in self.variables:
-            found = ask(expand(one["query"], shown, values))
-            values[one["name"]] = one["allValue"] if one.get("includeAll") else str(found[0][0])
+            if one["name"] in chosen:
+                values[one["name"]] = chosen[one["name"]]
+            else:
+                found = ask(expand(one["query"], shown, values))
+                values[one["name"]] = one["allValue"] if one.get("includeAll") else str(found[0][0])
         return values
 
 

@@ -9,12 +9,12 @@ import psycopg
 import pyarrow.csv
 from command import telestream
 from days import refresh
-from truth import DAY, generated
+from truth import DAY
 from use import add_use, fading_population
 
 from telestream.db import analytics
 from telestream.loaders.dimensions import CELLS, PLANS, REGIONS, load_dimension
-from telestream.loaders.generate import GenerateSpec, cells, plans, regions
+from telestream.loaders.generate import GenerateSpec, cells, generate_cdr, plans, regions
 
 END = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) + timedelta(days=1)
 _FORTNIGHT = timedelta(days=14)
@@ -22,7 +22,7 @@ _FORTNIGHT = timedelta(days=14)
 
 def load(url: str, superuser: psycopg.Connection, folder: Path) -> None:
     """Fill a database at head; what happened in it ends at `END`."""
-    spec = GenerateSpec(rows=1, day=DAY, cells=50)
+    spec = GenerateSpec(rows=8_000, day=DAY, cells=10, subscribers=500, duplicates=0.02, late=0.02, bad=0.02)
     for name, table, dimension in (
         ("regions", regions(), REGIONS), ("plans", plans(), PLANS), ("cells", cells(spec), CELLS),
     ):  # fmt: skip
@@ -30,7 +30,7 @@ def load(url: str, superuser: psycopg.Connection, folder: Path) -> None:
         pyarrow.csv.write_csv(table, path)
         load_dimension(dimension, path, url)
     file = folder / "cdr.csv"
-    generated(file)
+    generate_cdr(spec, file)
     done = telestream("load", "cdr", file, "--profile", "canonical", TELESTREAM_DATABASE_URL=url)
     assert done.returncode == 0, done.stdout + done.stderr
     with psycopg.connect(url, autocommit=True) as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 from telestream.grafana.panels.parts import (
+    ALL,
     OPERATIONS,
     board,
     chosen,
@@ -20,6 +21,7 @@ from telestream.grafana.panels.parts import (
 from telestream.grafana.panels.shared import (
     ANOMALIES,
     CELL,
+    CELL_GRAIN,
     IN_REGION,
     LOADS,
     NETWORK_GRAIN,
@@ -27,14 +29,40 @@ from telestream.grafana.panels.shared import (
     OF_TECHNOLOGY,
     REGION,
     TECHNOLOGY,
+    TOTAL_GRAIN,
     TRAFFIC_GRAIN,
 )
 
 UID = "telestream-network"
-_TRAFFIC = (
-    f"gold.cell_traffic_$grain AS t WHERE $__timeFilter(t.bucket) AND {IN_REGION} AND {OF_CELL} AND {OF_TECHNOLOGY}"
+_ALL_CELLS = f"{ALL} IN ($cell) AND {ALL} IN ($technology)"
+_MEASURES = (
+    "t.bucket, t.region_code, t.record_type, t.attempts, t.answered, t.failed, t.dropped, t.busy, t.no_answer,"
+    " t.seconds, t.bytes_up, t.bytes_down"
 )
+
+
+def _traffic(grain: str, of_regions: str) -> str:
+    """Return traffic of the cells chosen: of regions, which are few rows, if that condition of constants holds.
+
+    The planner drops the half that does not apply.
+    """
+    return (
+        f"(SELECT {_MEASURES} FROM gold.region_traffic_$total_grain AS t WHERE {of_regions}"
+        f" UNION ALL SELECT {_MEASURES} FROM gold.cell_traffic_{grain} AS t"
+        f" WHERE NOT ({of_regions}) AND {OF_CELL} AND {OF_TECHNOLOGY})"
+        f" AS t WHERE $__timeFilter(t.bucket) AND {IN_REGION}"
+    )
+
+
+# Over time; regions have no totals by 5 minutes.
+_TRAFFIC = _traffic("$grain", f"{_ALL_CELLS} AND '$grain' <> '5m'")
 _VOICE = f"{_TRAFFIC} AND t.record_type = 'voice'"
+# Summed up over the range.
+_VOICE_IN_ALL = f"{_traffic('$total_grain', _ALL_CELLS)} AND t.record_type = 'voice'"
+_VOICE_BY_CELL = (
+    f"gold.cell_traffic_$cell_grain AS t WHERE $__timeFilter(t.bucket) AND {IN_REGION} AND {OF_CELL}"
+    f" AND {OF_TECHNOLOGY} AND t.record_type = 'voice'"
+)
 _RADIO = (
     f"gold.network_$network_grain AS t WHERE $__timeFilter(t.bucket) AND {IN_REGION} AND {OF_CELL}"
     f" AND {chosen('technology', 't.technology')}"
@@ -70,12 +98,14 @@ def build() -> dashboard.Dashboard:
         "Network Operations",
         UID,
         "Voice, data and radio of the network, anomalies and how to replay them, cells that need a look.",
-        "now-6h",
+        "now-3h",
         "1m",
         REGION,
         TECHNOLOGY,
         CELL,
         TRAFFIC_GRAIN,
+        TOTAL_GRAIN,
+        CELL_GRAIN,
         NETWORK_GRAIN,
     )
     made = made.annotation(ANOMALIES).annotation(LOADS)
@@ -99,7 +129,7 @@ def build() -> dashboard.Dashboard:
             "Answer-seizure ratio",
             "Answered of all call attempts in the range. Below 50 %: look at failures by cell.",
             "percent",
-            rows(f"SELECT {_ASR} AS asr FROM {_VOICE}"),
+            rows(f"SELECT {_ASR} AS asr FROM {_VOICE_IN_ALL}"),
             thresholds=limits(60, 50),
             decimals=1,
         ),
@@ -107,7 +137,7 @@ def build() -> dashboard.Dashboard:
             "Dropped calls",
             "Lost of all answered calls in the range.",
             "percent",
-            rows(f"SELECT {_DROPS} AS dropped FROM {_VOICE}"),
+            rows(f"SELECT {_DROPS} AS dropped FROM {_VOICE_IN_ALL}"),
             thresholds=limits(2, 5),
             decimals=2,
         ),
@@ -258,31 +288,31 @@ def build() -> dashboard.Dashboard:
         ),
         ranking(
             "Cells that drop most calls",
-            "Lost of all answered calls in the range, cells with 20 answered calls or more.",
+            "Lost of all answered calls, over whole hours or days of the range; cells with 10 answered calls or more.",
             "percent",
             rows(
-                f"SELECT t.cell_id, {_DROPS} AS dropped FROM {_VOICE} GROUP BY t.cell_id"
-                " HAVING sum(t.answered) >= 20 AND sum(t.dropped) > 0 ORDER BY 2 DESC, 1 LIMIT 10"
+                f"SELECT t.cell_id, {_DROPS} AS dropped FROM {_VOICE_BY_CELL} GROUP BY t.cell_id"
+                " HAVING sum(t.answered) >= 10 AND sum(t.dropped) > 0 ORDER BY 2 DESC, 1 LIMIT 10"
             ),
             thresholds=limits(2, 5),
         ),
         ranking(
             "Cells that fail most calls",
-            "Failed or congested of all attempts in the range, cells with 20 attempts or more.",
+            "Failed or congested attempts, over whole hours or days of the range; cells with 10 attempts or more.",
             "percent",
             rows(
                 "SELECT t.cell_id, 100.0 * sum(t.failed) / sum(t.attempts) AS failed"
-                f" FROM {_VOICE} GROUP BY t.cell_id"
-                " HAVING sum(t.attempts) >= 20 AND sum(t.failed) > 0 ORDER BY 2 DESC, 1 LIMIT 10"
+                f" FROM {_VOICE_BY_CELL} GROUP BY t.cell_id"
+                " HAVING sum(t.attempts) >= 10 AND sum(t.failed) > 0 ORDER BY 2 DESC, 1 LIMIT 10"
             ),
             thresholds=limits(5, 15),
         ),
         ranking(
             "Busiest cells",
-            "Billed seconds of voice in the range.",
+            "Billed seconds of voice, over whole hours or days of the range.",
             "s",
             rows(
-                f"SELECT t.cell_id, sum(t.seconds)::bigint AS seconds FROM {_VOICE}"
+                f"SELECT t.cell_id, sum(t.seconds)::bigint AS seconds FROM {_VOICE_BY_CELL}"
                 " GROUP BY t.cell_id ORDER BY 2 DESC, 1 LIMIT 10"
             ),
         ),

@@ -65,7 +65,7 @@ def promql(expr: str, legend: str = "", *, instant: bool = False) -> Query:
 
 def chosen(variable: str, column: str) -> str:
     """Return the condition that a column has one of the values chosen, or that all are."""
-    return f"('*' IN (${variable}) OR {column} IN (${variable}))"
+    return f"({ALL} IN (${variable}) OR {column} IN (${variable}))"
 
 
 class _Panel(Protocol):
@@ -209,17 +209,24 @@ def choice(
     )  # fmt: skip
 
 
-def grain(name: str, label: str, up_to: dict[str, str], beyond: str) -> dashboard.QueryVariable:
-    """Return the variable that picks the rollup by the range shown: up to which range each grain, and the one beyond.
+def grain(
+    name: str, up_to: dict[str, str], beyond: str, *, of_cells: str | None = None, shown: bool = True
+) -> dashboard.QueryVariable:
+    """Return the variable that picks the rollup by the range: up to which range each grain, and the one beyond.
 
-    A name of Gold that ends in it reads that rollup alone.
+    A name of Gold that ends in it reads that rollup alone. Where cells are chosen, the first one is good for longer
+    (`of_cells`): they have few rows.
     """
-    cases = " ".join(
-        f"WHEN $__timeTo()::timestamptz - $__timeFrom()::timestamptz <= interval '{longest}' THEN '{one}'"
-        for one, longest in up_to.items()
-    )
-    text = "Width of a point, picked by the range: " + ", ".join(f"{one} up to {to}" for one, to in up_to.items())
-    return _variable(name, label, f"SELECT CASE {cases} ELSE '{beyond}' END", f"{text}, else {beyond}", True)
+    span = "$__timeTo()::timestamptz - $__timeFrom()::timestamptz"
+    cases = [f"WHEN {span} <= interval '{longest}' THEN '{one}'" for one, longest in up_to.items()]
+    text = "Width of a point, by the range: " + ", ".join(f"{one} up to {to}" for one, to in up_to.items())
+    if of_cells:
+        first = next(iter(up_to))
+        cases.insert(0, f"WHEN NOT ({ALL} IN ($cell)) AND {span} <= interval '{of_cells}' THEN '{first}'")
+        text += f" ({of_cells} where cells are chosen)"
+    sql = f"SELECT CASE {' '.join(cases)} ELSE '{beyond}' END"
+    made = _variable(name, "Grain", sql, f"{text}, else {beyond}", follows_range=True)
+    return made if shown else made.hide(types.VariableHide.HIDE_VARIABLE)
 
 
 def _variable(name: str, label: str, sql: str, description: str, follows_range: bool) -> dashboard.QueryVariable:

@@ -36,10 +36,14 @@ OF_TECHNOLOGY = (
     " OR t.cell_key IN (SELECT c.cell_key FROM silver.dim_network_cell AS c WHERE c.technology IN ($technology)))"
 )
 
-TRAFFIC_GRAIN = grain("grain", "Grain", {"5m": "6 hours", "1h": "14 days"}, "1d")
-# Network events have no rollup by day, totals of regions none by 5 minutes.
-NETWORK_GRAIN = grain("network_grain", "Grain of radio", {"5m": "6 hours"}, "1h")
-REGION_GRAIN = grain("grain", "Grain", {"1h": "7 days"}, "1d")
+TRAFFIC_GRAIN = grain("grain", {"5m": "3 hours", "1h": "14 days"}, "1d", of_cells="2 days")
+# The same where it must be one that regions have as well.
+TOTAL_GRAIN = grain("total_grain", {"1h": "14 days"}, "1d", shown=False)
+# A sum per cell is as good of hours as of minutes, and of days once there are some.
+CELL_GRAIN = grain("cell_grain", {"1h": "1 day"}, "1d", shown=False)
+# Network events have no rollup by day.
+NETWORK_GRAIN = grain("network_grain", {"5m": "3 hours"}, "1h", of_cells="2 days", shown=False)
+REGION_GRAIN = grain("grain", {"1h": "7 days"}, "1d")
 
 ANOMALIES = annotation(
     "Anomalies",

@@ -53,7 +53,7 @@ def grafana(
     ):
         bench_api_data.fill(url, superuser_url, rows, topic, alerts_topic)
         with connect(url, role=ROLE, autocommit=True) as connection:
-            times = [_measured(connection, board, rounds, hours) for board in boards()]
+            times = [measured(connection, board, rounds, hours) for board in boards()]
     for table, _ in times:
         console.print(table)
     taken = [one for _, board_times in times for one in board_times]
@@ -63,7 +63,7 @@ def grafana(
     )
 
 
-def _measured(connection: Connection, board: Board, rounds: int, hours: float | None) -> tuple[Table, list[float]]:
+def measured(connection: Connection, board: Board, rounds: int, hours: float | None) -> tuple[Table, list[float]]:
     """Return the table of a dashboard and its times, ms."""
     shown = board.range_to(_end(connection, board))
     if hours is not None:

@@ -16,6 +16,7 @@ from command import ROOT
 from fix_db import copied_database
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from telestream import bench_grafana
 from telestream.grafana.macros import Range, Value, expand
 from telestream.grafana.queries import Board, Query, boards
 
@@ -46,7 +47,7 @@ class Grafana:
     def sql(self, name: str, query: Query, chosen: dict[str, Value] | None = None) -> str:
         board = BOARDS[name]
         shown = self.shown(board, query.text)
-        return expand(query.text, shown, board.values(shown, self.ask) | (chosen or {}))
+        return expand(query.text, shown, board.values(shown, self.ask, chosen or {}))
 
 
 @pytest.fixture(scope="module")
@@ -88,19 +89,25 @@ def test_a_query_runs_for_some_values_as_well(grafana: Grafana, name: str, query
     grafana.ask(grafana.sql(name, query, {one: ["it's none"] for one in every}))
 
 
+NETWORK = {"grain": "1h", "total_grain": "1h", "cell_grain": "1h", "network_grain": "1h"}
+
+
 @pytest.mark.parametrize(
-    ("name", "hours", "expected"),
+    ("name", "hours", "cell", "expected"),
     [
-        ("network-operations", 6, {"grain": "5m", "network_grain": "5m"}),
-        ("network-operations", 24, {"grain": "1h", "network_grain": "1h"}),
-        ("network-operations", 24 * 30, {"grain": "1d", "network_grain": "1h"}),
-        ("executive-kpi", 24 * 7, {"grain": "1h"}),
-        ("executive-kpi", 24 * 30, {"grain": "1d"}),
+        ("network-operations", 3, "'*'", NETWORK | {"grain": "5m", "network_grain": "5m"}),
+        ("network-operations", 6, "'*'", NETWORK),
+        ("network-operations", 48, "'234-15-1'", NETWORK | {"grain": "5m", "network_grain": "5m", "cell_grain": "1d"}),
+        ("network-operations", 24 * 30, "'234-15-1'", dict.fromkeys(NETWORK, "1d") | {"network_grain": "1h"}),
+        ("executive-kpi", 24 * 7, None, {"grain": "1h"}),
+        ("executive-kpi", 24 * 30, None, {"grain": "1d"}),
     ],
 )
-def test_the_grain_follows_the_range(grafana: Grafana, name: str, hours: int, expected: dict[str, str]) -> None:
+def test_the_grain_follows_the_range(
+    grafana: Grafana, name: str, hours: int, cell: str | None, expected: dict[str, str]
+) -> None:
     shown = Range(grafana_sample.END - timedelta(hours=hours), grafana_sample.END)
-    values = BOARDS[name].values(shown, grafana.ask)
+    values = BOARDS[name].values(shown, grafana.ask, {"cell": cell} if cell else {})
     assert {variable: value for variable, value in values.items() if variable.endswith("grain")} == expected
     for query in BOARDS[name].sql():
         grafana.ask(expand(query.text, shown, values))
@@ -118,8 +125,9 @@ IN_GOLD = [(name, query) for name, query in QUERIES if "$__timeFilter(t.bucket)"
 
 
 @pytest.mark.parametrize(("name", "query"), IN_GOLD, ids=[f"{name}, {query.owner}" for name, query in IN_GOLD])
-def test_a_query_of_gold_reads_only_chunks_of_its_range(grafana: Grafana, name: str, query: Query) -> None:
-    shown = Range(grafana_sample.END - timedelta(hours=6), grafana_sample.END)
+@pytest.mark.parametrize("hours", [3, 24])
+def test_a_query_of_gold_reads_only_chunks_of_its_range(grafana: Grafana, name: str, query: Query, hours: int) -> None:
+    shown = Range(grafana_sample.END - timedelta(hours=hours), grafana_sample.END)
     sql = expand(query.text, shown, BOARDS[name].values(shown, grafana.ask))
     [(plan,)] = grafana.ask(f"EXPLAIN (FORMAT JSON) {sql}")
     ranges = {
@@ -135,6 +143,13 @@ def test_a_query_of_gold_reads_only_chunks_of_its_range(grafana: Grafana, name: 
     assert outside == []
     left_out = {one for one in ranges.values() if one[0] in {table for table, _, _ in read}} - read
     assert left_out
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_benchmark_times_every_query(grafana: Grafana, name: str) -> None:
+    table, times = bench_grafana.measured(grafana.connection, BOARDS[name], 1, 24)
+    assert table.row_count == len(times) == len(BOARDS[name].sql())
+    assert all(taken > 0 for taken in times)
 
 
 RULES = [
