@@ -206,6 +206,51 @@ def build() -> dashboard.Dashboard:
     return section(
         made,
         "Database",
+        series(
+            "Age of data",
+            "Time since the latest event in Silver, and since the last batch was finished, by dataset.",
+            "s",
+            promql(
+                "time() - max by (dataset) (telestream_database_newest_event_timestamp_seconds)", "{{dataset}}, event"
+            ),
+            promql("time() - max by (dataset) (telestream_database_last_load_timestamp_seconds)", "{{dataset}}, load"),
+            thresholds=limits(3_600, 7_200),
+        ),
+        series(
+            "Quality of the last 24 hours",
+            "Share of the rows that no rule refused, by dataset. The aim is more than 99 %.",
+            "percentunit",
+            promql("min by (dataset) (telestream_database_quality_score)", "{{dataset}}"),
+            thresholds=limits(0.99, 0.95),
+            least=0.9,
+        ),
+        series(
+            "What waits",
+            "What waits to be done, by what it is. `telestream doctor` says what does that work.",
+            "short",
+            promql("max by (what) (telestream_database_backlog_items)", "{{what}}"),
+        ),
+        series(
+            "How long it has waited",
+            "Age of the oldest of what waits.",
+            "s",
+            promql("max by (what) (telestream_database_backlog_age_seconds)", "{{what}}"),
+        ),
+        series(
+            "What fails",
+            "Expectations of data that fail, tasks of analytics that are overdue, looks at the database that failed.",
+            "short",
+            promql("sum(telestream_database_incidents_open)", "expectations"),
+            promql("sum(telestream_database_task_overdue)", "tasks"),
+            promql("1 - min(telestream_database_up)", "looks"),
+            thresholds=limits(1, 5),
+        ),
+        series(
+            "Size",
+            "Bytes of the database on disk.",
+            "bytes",
+            promql("max(telestream_database_size_bytes)", "database"),
+        ),
         listing(
             "Freshness",
             "How far each dataset has come, and buckets of rollups that wait for a refresh.",
