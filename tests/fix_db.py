@@ -109,10 +109,12 @@ def copied_database(superuser_url: str, template: str) -> Iterator[str]:
     url = url_of(superuser_url, name)
     os.environ["TELESTREAM_DATABASE_URL"] = url
     settings.cache_clear()
-    yield url
-    del os.environ["TELESTREAM_DATABASE_URL"]
-    settings.cache_clear()
-    drop_database(superuser_url, name)
+    try:
+        yield url
+    finally:
+        del os.environ["TELESTREAM_DATABASE_URL"]
+        settings.cache_clear()
+        drop_database(superuser_url, name)
 
 
 @pytest.fixture
