@@ -109,10 +109,19 @@ def copied_database(superuser_url: str, template: str) -> Iterator[str]:
     url = url_of(superuser_url, name)
     os.environ["TELESTREAM_DATABASE_URL"] = url
     settings.cache_clear()
-    yield url
-    del os.environ["TELESTREAM_DATABASE_URL"]
-    settings.cache_clear()
-    drop_database(superuser_url, name)
+    try:
+        yield url
+    finally:
+        del os.environ["TELESTREAM_DATABASE_URL"]
+        settings.cache_clear()
+        drop_database(superuser_url, name)
+
+
+@pytest.fixture
+def database(superuser_url: str, template_database: str, vault_key_file: str) -> Iterator[str]:
+    """URL of a database at head, for the role that owns it; the settings' database for this test."""
+    with copied_database(superuser_url, template_database) as url:
+        yield url
 
 
 @pytest.fixture
