@@ -55,7 +55,7 @@ def create(url: str, target: Path, told: Told) -> Manifest:
         made_at, major, extensions, time_zone, owner, vault_key, snapshot = row
         roles = _group_roles(connection)
         told("dump")
-        with (folder / DUMP).open("wb") as file:
+        with open(folder / DUMP, "wb", opener=_private) as file:
             stored = backup_tools.dump(url, major, snapshot, file)
             os.fsync(file.fileno())
         told("counts and checksums")
@@ -114,6 +114,10 @@ def _group_roles(connection: Connection) -> dict[str, GroupRole]:
         {"roles": list(GROUP_ROLES)},
     ).fetchall()
     return {name: GroupRole(settings, [tuple(one) for one in member_of]) for name, settings, member_of in rows}
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

@@ -164,7 +164,7 @@ def _check_empty(server: Connection, target: Target) -> None:
             detail=f"Up to {_ROOM_FOR_SUFFIX} bytes, and none of the server's own.",
             hint="End it with a name, as postgresql://postgres@host/telestream.",
         )
-    if not server.execute("SELECT FROM pg_database WHERE datname = %s", (target.name,)).fetchone():
+    if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (target.name,)).fetchone():
         return
     with connect(target.url, autocommit=True) as connection:
         row = connection.execute(
@@ -182,12 +182,12 @@ def _check_empty(server: Connection, target: Target) -> None:
 
 
 def _prepare_roles(server: Connection, target: Target, manifest: Manifest, password: str) -> bool:
-    """Make the owner's login and the group roles where the server does not have them; say whether the login was made."""
-    made_owner = not server.execute("SELECT FROM pg_roles WHERE rolname = %s", (manifest.owner,)).fetchone()
+    """Make the owner's login and our group roles where they are missing; say whether the login was made."""
+    made_owner = not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (manifest.owner,)).fetchone()
     if made_owner:
         create_admin_role(target.server_url, manifest.owner, password)
     for role in manifest.group_roles:
-        if not server.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+        if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
             server.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(_name(role)))
     for role, group in manifest.group_roles.items():
         for setting in group.settings:
@@ -202,7 +202,7 @@ def _prepare_roles(server: Connection, target: Target, manifest: Manifest, passw
 
 
 def _fill(server: Connection, folder: Path, target: Target, manifest: Manifest) -> list[int]:
-    """Make the database under its other name and restore the dump into it; return TimescaleDB's jobs, which stay off."""
+    """Make the database under its other name from the dump; return TimescaleDB's jobs, which stay off."""
     partial = _name(target.partial_name)
     try:
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(partial))  # of a run that was killed
@@ -262,5 +262,6 @@ def _give_name(server: Connection, target: Target, jobs: list[int]) -> None:
         "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (target.partial_name,)
     )
     server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))  # empty, as was looked at
-    server.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(partial, name))
-    server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
+    with server.transaction():
+        server.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(partial, name))
+        server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))

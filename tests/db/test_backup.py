@@ -1,0 +1,313 @@
+"""A backup is restored: the same tables and Gold, nobody who was erased, and work goes on; nothing half-done counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from command import ROOT, assert_clear_error, kill_when, start, telestream
+from erasing import CUSTOMER, NUMBER, OTHER, REASON, SECOND, SIM, erase, naming
+from fix_db import ADMIN, PASSWORD, drop_database, url_of
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from schema import state
+from stack_cli import Cli, skip_if_server_given
+from staging import cdr, change, refine, refine_customers
+
+from telestream.db import backup, backup_manifest, backup_tools, erasure_ledger, rollups
+from telestream.db.backup_contents import contents
+from telestream.db.backup_manifest import DUMP, MANIFEST, Contents
+from telestream.db.erasure_ledger import Erased, Ledger
+from telestream.db.restore import Target, restore
+from telestream.db.vault import lend_vault_key, vault_key
+from telestream.errors import TelestreamError, TerminalError, UsageError
+from telestream.stack.database import prepare_database
+
+
+@pytest.fixture
+def target(superuser_url: str, database: str) -> Iterator[Target]:
+    """A database of the same server that does not exist."""
+    name = f"{conninfo_to_dict(database)['dbname']}_copy"
+    yield Target(make_conninfo(superuser_url, dbname=name))
+    drop_database(superuser_url, name)
+    drop_database(superuser_url, f"{name}_restoring")
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def held(url: str) -> dict[str, Contents]:
+    with psycopg.connect(url) as opened:
+        opened.execute("SET LOCAL ROLE telestream_owner")
+        return contents(opened)
+
+
+def open_url(target: Target) -> str:
+    """Return the URL of the restored database for its owner."""
+    return url_of(target.url, target.name)
+
+
+def databases(superuser_url: str) -> set[str]:
+    with psycopg.connect(superuser_url) as server:
+        return {name for (name,) in server.execute("SELECT datname FROM pg_database").fetchall()}
+
+
+def test_what_was_erased_since_does_not_come_back_and_work_goes_on(
+    peopled: psycopg.Connection, database: str, target: Target, tmp_path: Path
+) -> None:
+    manifest = backup.create(database, tmp_path / "b", quiet)
+    assert manifest.contents == held(database)
+    # As each deployment does again, which gives the owner what revisions have made in partman.
+    prepare_database(target.server_url, str(conninfo_to_dict(database)["dbname"]), ADMIN)
+    before = state(database)
+    erase(peopled, NUMBER)
+    known = peopled.execute("SELECT count(*) FROM vault.subscriber").fetchone()
+    written = telestream("backup", "erasures", tmp_path / "erased.json")
+    assert written.returncode == 0, written.stdout + written.stderr
+    listed = (tmp_path / "erased.json").read_text()
+    assert not any(word in listed for word in (NUMBER, SECOND, SIM, CUSTOMER, REASON, NUMBER[1:]))
+
+    ledger = erasure_ledger.read(tmp_path / "erased.json", manifest.made_at)
+    assert len(ledger.erasures[0].subscribers) >= 3
+    assert len(ledger.erasures[0].customers) == 2
+    _, made_owner, unfinished = restore(tmp_path / "b", target, "", ledger, quiet)
+    assert (made_owner, unfinished) == (False, [])
+    copy = open_url(target)
+    assert state(copy) == before
+    assert rollups.check(copy) == []
+    with psycopg.connect(copy, autocommit=True) as restored:
+        assert naming(restored, CUSTOMER, SIM) == set()
+        assert restored.execute("SELECT count(*) FROM vault.subscriber").fetchone() == known
+        assert restored.execute("SELECT caller FROM bronze.cdr WHERE native_key = 'others'").fetchone() == (OTHER,)
+        reasons = restored.execute("SELECT reason, state FROM privacy.erasure").fetchall()
+        assert reasons == [(f"erasure 1 of {ledger.erasures[0].requested_at[:10]}, again after a restore", "done")]
+        # Sequences, checkpoints and Bronze partitions go on.
+        counts = refine(restored, [cdr(native_key="own"), cdr(native_key="after", caller=OTHER)], promises=())
+        assert counts[0] == peopled.execute("SELECT max(batch_id) + 1 FROM ops.batch").fetchone()[0]
+        assert counts[1:] == (1, 1, 0) or counts[1:] == (2, 0, 0)
+        rollups.refresh(copy)
+        assert rollups.check(copy) == []
+        # The same list again finds nobody.
+    with psycopg.connect(make_conninfo(target.url), autocommit=True) as superuser:
+        lend_vault_key(superuser, vault_key())
+        assert erasure_ledger.erase_again(superuser, ledger, pytest.fail) == []
+
+
+def test_a_customer_without_a_number_of_their_own_is_erased_again(
+    connection: psycopg.Connection, superuser: psycopg.Connection
+) -> None:
+    refine(connection, [cdr(caller=NUMBER, imsi=None)])
+    refine_customers(
+        connection,
+        [
+            change(customer_id="CRM-000001", msisdn=NUMBER),
+            change(customer_id="CRM-000002", msisdn=NUMBER, changed_at="2026-05-01T00:00:00Z"),
+        ],
+    )
+    keys = [
+        key
+        for (key,) in connection.execute(
+            "SELECT customer_key FROM silver.dim_customer WHERE customer_id = 'CRM-000001'"
+        ).fetchall()
+    ]
+    lend_vault_key(superuser, vault_key())
+    ledger = Ledger("2026-01-01T00:00:00+00:00", [Erased(7, "2026-06-01T00:00:00+00:00", "unlink", [], keys)])
+    assert erasure_ledger.erase_again(superuser, ledger, quiet) == []
+    left = connection.execute("SELECT customer_id FROM silver.dim_customer WHERE customer_key <> 0").fetchall()
+    assert left == [("CRM-000002",)]
+
+
+def test_what_cannot_be_erased_again_is_said(peopled: psycopg.Connection, superuser: psycopg.Connection) -> None:
+    (other,) = peopled.execute(
+        "SELECT subscriber_id FROM silver.dim_customer WHERE customer_id = 'CRM-000816' LIMIT 1"
+    ).fetchone()
+    peopled.execute("INSERT INTO ops.legal_hold (subscriber_id, reason) VALUES (%s, 'case 4711')", (other,))
+    lend_vault_key(superuser, vault_key())
+    ledger = Ledger(
+        "2026-06-02T00:00:00+00:00",
+        [
+            Erased(1, "2026-06-01T00:00:00+00:00", "unlink", [], []),
+            Erased(2, "2026-06-01T00:00:00+00:00", "unlink", [other], []),
+            Erased(3, "2026-06-01T00:00:00+00:00", "unlink", [987654], [987654]),
+        ],
+    )
+    unfinished = erasure_ledger.erase_again(superuser, ledger, quiet)
+    assert [one.erasure_id for one in unfinished] == [1, 2]
+    assert "access log" in unfinished[0].why
+    assert "legal hold" in unfinished[1].why
+
+
+def test_another_server_takes_over(
+    database: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, vault_key_file: str
+) -> None:
+    skip_if_server_given()
+    samples = ROOT / "samples"
+    assert telestream("load", "cdr", samples / "canonical.csv").returncode == 0
+    made = telestream("backup", "create", tmp_path / "b")
+    assert made.returncode == 0, made.stdout + made.stderr
+    before = held(database)
+    other = Cli(tmp_path_factory.mktemp("other"))
+    try:
+        other("up")
+        place = f"127.0.0.1:{other.state['database_port']}/telestream"
+        restored = telestream(
+            "backup", "restore", tmp_path / "b", "--into", f"postgresql://postgres@{place}", "--erasures-from", database,
+            PGPASSWORD=other.state["superuser_password"], TELESTREAM_DATABASE_PASSWORD=PASSWORD,
+        )  # fmt: skip
+        assert restored.returncode == 0, restored.stdout + restored.stderr
+        url = f"postgresql://{ADMIN}:{PASSWORD}@{place}"
+        assert held(url) == before
+        here = {"TELESTREAM_DATABASE_URL": url}
+        for command in (("db", "upgrade"), ("db", "schedule"), ("gold", "check")):
+            result = telestream(*command, **here)
+            assert result.returncode == 0, result.stdout + result.stderr
+        again = telestream("load", "cdr", samples / "canonical.csv", samples / "cisco_cucm.csv", **here)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "already loaded" in again.stdout
+        assert telestream("gold", "check", **here).returncode == 0
+    finally:
+        other("destroy", "--yes")
+
+
+@pytest.fixture
+def small(database: str, tmp_path: Path) -> Path:
+    """A backup of an empty database."""
+    backup.create(database, tmp_path / "small", quiet)
+    return tmp_path / "small"
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    path.write_bytes(data)
+
+
+def test_damage_is_found(small: Path, tmp_path: Path) -> None:
+    assert backup.verify(small).revision
+    assert {path.stat().st_mode & 0o77 for path in (small, small / DUMP)} == {0}
+    damages: dict[str, Callable[[Path], object]] = {
+        "bit": lambda at: flip(at / DUMP),
+        "end": lambda at: os.truncate(at / DUMP, (at / DUMP).stat().st_size - 1),
+        "more": lambda at: (at / DUMP).write_bytes((at / DUMP).read_bytes() + b"x"),
+        "none": lambda at: (at / DUMP).unlink(),
+        "manifest": lambda at: (at / MANIFEST).write_text("{"),
+        "contents": lambda at: (at / MANIFEST).write_text('{"format": 1, "group_roles": [], "contents": {}}'),
+    }
+    for name, damage in damages.items():
+        copy = tmp_path / name
+        shutil.copytree(small, copy)
+        damage(copy)
+        with pytest.raises(TerminalError) as caught:
+            backup.verify(copy)
+        assert str(copy) in str(caught.value.detail)
+    (small / MANIFEST).unlink()
+    with pytest.raises(UsageError, match="there is no backup"):
+        backup.verify(small)
+
+
+def refused(folder: Path, target: Target) -> TelestreamError:
+    with pytest.raises(TelestreamError) as caught:
+        restore(folder, target, "", None, quiet)
+    return caught.value
+
+
+def changed(folder: Path, **values: Any) -> Path:
+    copy = folder.with_name("changed")
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    backup_manifest.write(copy, dataclasses.replace(backup_manifest.read(folder), **values))
+    return copy
+
+
+def test_what_cannot_be_restored_is_refused_before_anything_is_made(
+    small: Path, target: Target, database: str, superuser_url: str
+) -> None:
+    full = Target(make_conninfo(superuser_url, dbname=conninfo_to_dict(database)["dbname"]))
+    before = held(database)
+    assert "is not empty" in str(refused(small, full))
+    assert held(database) == before
+    error = refused(changed(small, timescaledb="2.1.0"), target)
+    assert ("another version of TimescaleDB" in str(error), "2.1.0" in str(error.detail)) == (True, True)
+    assert "vault key" in str(refused(changed(small, vault_key="00" * 32), target))
+    assert "superuser" in str(refused(small, Target(make_conninfo(database, dbname=target.name))))
+    assert "names no database" in str(refused(small, Target(make_conninfo(superuser_url, dbname="postgres"))))
+    wrong = changed(small, contents={**backup_manifest.read(small).contents, "silver.fact_cdr": Contents(1, "2")})
+    assert not {target.name, target.partial_name} & databases(superuser_url)
+    assert "silver.fact_cdr" in str(refused(wrong, target).detail)
+    assert target.name not in databases(superuser_url)
+    into = ("backup", "restore", small, "--into", target.url)
+    assert_clear_error(telestream(*into), "it is not said who was erased", "--erasures")
+    old = small / "old.json"
+    old.write_text(json.dumps({"listed_at": "2026-01-01T00:00:00+00:00", "erasures": []}))
+    assert_clear_error(telestream(*into, "--erasures", old), "older than the backup")
+    assert_clear_error(telestream(*into, "--erasures", small / MANIFEST), "no list of erasures")
+    assert_clear_error(telestream("backup", "create", small), "exists")
+
+
+def test_a_pg_dump_of_another_version_is_not_taken() -> None:
+    with pytest.raises(TerminalError) as caught:
+        backup_tools.program("pg_dump", 9)
+    assert "The server has version 9" in str(caught.value.detail)
+    assert "postgresql-client-9" in str(caught.value.hint)
+
+
+def command(*arguments: str) -> str:
+    return f"from telestream import cli; import sys; sys.argv = {['telestream', 'backup', *arguments]!r}; cli.main()"
+
+
+def words() -> str:
+    """Return the command lines of all processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_text(errors="replace"))
+        except OSError:
+            continue
+    return "\n".join(found)
+
+
+def test_killed_while_it_is_written_it_is_no_backup(database: str, tmp_path: Path) -> None:
+    shown: list[str] = []
+    partial = tmp_path / ".b.partial"
+
+    def is_dumping() -> bool:
+        shown.append(words())
+        return (partial / DUMP).exists() and (partial / DUMP).stat().st_size > 0
+
+    assert kill_when(start(command("create", str(tmp_path / "b"))), is_dumping)
+    assert any("pg_dump" in one for one in shown)
+    assert not any(PASSWORD in one for one in shown)
+    assert list(tmp_path.iterdir()) == [partial]
+    assert not (partial / MANIFEST).exists()
+    backup.create(database, tmp_path / "b", quiet)
+    assert list(tmp_path.iterdir()) == [tmp_path / "b"]
+    backup.verify(tmp_path / "b")
+
+
+def test_killed_while_it_restores_the_database_has_not_its_name(
+    small: Path, database: str, target: Target, superuser_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = conninfo_to_dict(target.url)
+    monkeypatch.setenv("PGPASSWORD", str(parts.pop("password")))
+    process = start(command("restore", str(small), "--into", make_conninfo(**parts), "--no-erasures"))
+    assert kill_when(process, lambda: target.partial_name in databases(superuser_url))
+    assert target.name not in databases(superuser_url)
+    with psycopg.connect(superuser_url, autocommit=True) as server:
+        # What it has started ends by itself.
+        while server.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", (target.partial_name,)).fetchone():
+            pass
+    restore(small, target, "", None, quiet)
+    assert held(open_url(target)) == held(database)
+
+
+def test_a_trial_restore_leaves_nothing(small: Path, target: Target, superuser_url: str) -> None:
+    result = telestream("backup", "verify", small, "--restore-into", target.url)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "was restored and compared" in result.stdout
+    assert not {target.name, target.partial_name} & databases(superuser_url)
