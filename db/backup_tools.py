@@ -130,6 +130,9 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program while the block talks to it; an error of either ends both."""
     command, environment = [*program(name, major), *options], dict(os.environ)
+    # A restore commits thousands of statements. What a crash takes of them is not whole anyway, and the commit that
+    # gives the database its name comes after all of them in the log.
+    environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} -c synchronous_commit=off".strip()
     if url is not None:
         parts: dict[str, Any] = conninfo_to_dict(url)
         if password := parts.pop("password", None):

@@ -20,11 +20,12 @@ from schema import state
 from stack_cli import Cli, skip_if_server_given
 from staging import cdr, change, refine, refine_customers
 
-from telestream.db import backup, backup_manifest, backup_tools, erasure_ledger, rollups
-from telestream.db.backup_contents import contents
+from telestream.db import backup, backup_cli, backup_manifest, backup_tools, erasure_ledger, rollups, routines
+from telestream.db.backup_contents import contents, differences
 from telestream.db.backup_manifest import DUMP, MANIFEST, Contents
 from telestream.db.erasure_ledger import Erased, Ledger
 from telestream.db.restore import Target, restore
+from telestream.db.schedule import schedule
 from telestream.db.vault import lend_vault_key, vault_key
 from telestream.errors import TelestreamError, TerminalError, UsageError
 from telestream.stack.database import prepare_database
@@ -68,6 +69,7 @@ def test_what_was_erased_since_does_not_come_back_and_work_goes_on(
     prepare_database(target.server_url, str(conninfo_to_dict(database)["dbname"]), ADMIN)
     before = state(database)
     erase(peopled, NUMBER)
+    assert {"vault.subscriber", "bronze.cdr"} < set(differences(manifest.contents, held(database)))
     known = peopled.execute("SELECT count(*) FROM vault.subscriber").fetchone()
     written = telestream("backup", "erasures", tmp_path / "erased.json")
     assert written.returncode == 0, written.stdout + written.stderr
@@ -90,8 +92,8 @@ def test_what_was_erased_since_does_not_come_back_and_work_goes_on(
         assert reasons == [(f"erasure 1 of {ledger.erasures[0].requested_at[:10]}, again after a restore", "done")]
         # Sequences, checkpoints and Bronze partitions go on.
         counts = refine(restored, [cdr(native_key="own"), cdr(native_key="after", caller=OTHER)], promises=())
-        assert counts[0] == peopled.execute("SELECT max(batch_id) + 1 FROM ops.batch").fetchone()[0]
-        assert counts[1:] == (1, 1, 0) or counts[1:] == (2, 0, 0)
+        assert counts[0] > peopled.execute("SELECT max(batch_id) FROM ops.batch").fetchone()[0]
+        assert counts[1:] == (1, 1, 0)
         rollups.refresh(copy)
         assert rollups.check(copy) == []
         # The same list again finds nobody.
@@ -104,6 +106,7 @@ def test_a_customer_without_a_number_of_their_own_is_erased_again(
     connection: psycopg.Connection, superuser: psycopg.Connection
 ) -> None:
     refine(connection, [cdr(caller=NUMBER, imsi=None)])
+    connection.execute("UPDATE silver.dim_service_plan SET is_placeholder = false")
     refine_customers(
         connection,
         [
@@ -165,13 +168,13 @@ def test_another_server_takes_over(
         url = f"postgresql://{ADMIN}:{PASSWORD}@{place}"
         assert held(url) == before
         here = {"TELESTREAM_DATABASE_URL": url}
-        for command in (("db", "upgrade"), ("db", "schedule"), ("gold", "check")):
-            result = telestream(*command, **here)
-            assert result.returncode == 0, result.stdout + result.stderr
         again = telestream("load", "cdr", samples / "canonical.csv", samples / "cisco_cucm.csv", **here)
         assert again.returncode == 0, again.stdout + again.stderr
         assert "already loaded" in again.stdout
-        assert telestream("gold", "check", **here).returncode == 0
+        assert rollups.check(url) == []
+        with psycopg.connect(url, autocommit=True) as there:
+            assert routines.apply(there) == "UNCHANGED"
+            assert schedule(there) == "pg_cron"
     finally:
         other("destroy", "--yes")
 
@@ -237,17 +240,17 @@ def test_what_cannot_be_restored_is_refused_before_anything_is_made(
     assert "vault key" in str(refused(changed(small, vault_key="00" * 32), target))
     assert "superuser" in str(refused(small, Target(make_conninfo(database, dbname=target.name))))
     assert "names no database" in str(refused(small, Target(make_conninfo(superuser_url, dbname="postgres"))))
-    wrong = changed(small, contents={**backup_manifest.read(small).contents, "silver.fact_cdr": Contents(1, "2")})
-    assert not {target.name, target.partial_name} & databases(superuser_url)
-    assert "silver.fact_cdr" in str(refused(wrong, target).detail)
-    assert target.name not in databases(superuser_url)
     into = ("backup", "restore", small, "--into", target.url)
-    assert_clear_error(telestream(*into), "it is not said who was erased", "--erasures")
+    with pytest.raises(UsageError, match="it is not said who was erased"):
+        backup_cli.restore_(small, target.url)
     old = small / "old.json"
     old.write_text(json.dumps({"listed_at": "2026-01-01T00:00:00+00:00", "erasures": []}))
     assert_clear_error(telestream(*into, "--erasures", old), "older than the backup")
-    assert_clear_error(telestream(*into, "--erasures", small / MANIFEST), "no list of erasures")
-    assert_clear_error(telestream("backup", "create", small), "exists")
+    with pytest.raises(UsageError, match="no list of erasures"):
+        erasure_ledger.read(small / MANIFEST, "2026-01-01T00:00:00Z")
+    with pytest.raises(UsageError, match="exists"):
+        backup.create(database, small, quiet)
+    assert not {target.name, target.partial_name} & databases(superuser_url)
 
 
 def test_a_pg_dump_of_another_version_is_not_taken() -> None:
@@ -291,7 +294,7 @@ def test_killed_while_it_is_written_it_is_no_backup(database: str, tmp_path: Pat
 
 
 def test_killed_while_it_restores_the_database_has_not_its_name(
-    small: Path, database: str, target: Target, superuser_url: str, monkeypatch: pytest.MonkeyPatch
+    small: Path, target: Target, superuser_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = conninfo_to_dict(target.url)
     monkeypatch.setenv("PGPASSWORD", str(parts.pop("password")))
@@ -302,11 +305,7 @@ def test_killed_while_it_restores_the_database_has_not_its_name(
         # What it has started ends by itself.
         while server.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", (target.partial_name,)).fetchone():
             pass
-    restore(small, target, "", None, quiet)
-    assert held(open_url(target)) == held(database)
-
-
-def test_a_trial_restore_leaves_nothing(small: Path, target: Target, superuser_url: str) -> None:
+    # The next one begins anew, also one that is a trial.
     result = telestream("backup", "verify", small, "--restore-into", target.url)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "was restored and compared" in result.stdout
