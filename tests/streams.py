@@ -118,7 +118,7 @@ class Running:
 _LAUNCHER = """
 import json, os, sys
 import telestream.cli, telestream.demo, telestream.consumers.consume_cli, telestream.consumers.alerts_cli
-import telestream.db.cli, telestream.loaders.cli, telestream.stack.cli, telestream.consumers.topics_cli
+import telestream.db.cli, telestream.db.backup_cli, telestream.loaders.cli, telestream.stack.cli, telestream.consumers.topics_cli
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
@@ -200,6 +200,12 @@ class Forked:
         os.kill(self.pid, number)
 
 
+def launch(folder: Path, *arguments: str | Path, **environment: str) -> Running:
+    """Start a command that logs into a folder; the settings of the test's process apply, then `environment`."""
+    log = folder / f"{uuid.uuid4().hex[:8]}.log"
+    return Running(Forked(launcher(), log, [*map(str, arguments)], {**os.environ, **environment}), log)
+
+
 class Record(NamedTuple):
     """A message to send, or one that was read."""
 
@@ -249,9 +255,7 @@ class Stream:
 
     def start(self, *arguments: str, **environment: str) -> Running:
         """Start a command."""
-        log = self.folder / f"{uuid.uuid4().hex[:8]}.log"
-        environment = {**os.environ, **self.environment, **environment}
-        return Running(Forked(launcher(), log, arguments, environment), log)
+        return launch(self.folder, *arguments, **{**self.environment, **environment})
 
     def consume(self, *arguments: str, dataset: str = "network-events", **environment: str) -> Running:
         """Start a consumer of the topic; without `--group` it takes all partitions for itself."""

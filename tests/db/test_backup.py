@@ -12,13 +12,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from command import ROOT, assert_clear_error, kill_when, start, telestream
+from command import ROOT
 from erasing import CUSTOMER, NUMBER, OTHER, REASON, SECOND, SIM, erase, naming
 from fix_db import ADMIN, PASSWORD, drop_database, url_of
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from schema import state
 from stack_cli import Cli, skip_if_server_given
 from staging import cdr, change, refine, refine_customers
+from streams import launch, wait_for
 
 from telestream.db import backup, backup_cli, backup_manifest, backup_tools, erasure_ledger, rollups, routines
 from telestream.db.backup_contents import contents, differences
@@ -71,8 +72,8 @@ def test_what_was_erased_since_does_not_come_back_and_work_goes_on(
     erase(peopled, NUMBER)
     assert {"vault.subscriber", "bronze.cdr"} < set(differences(manifest.contents, held(database)))
     known = peopled.execute("SELECT count(*) FROM vault.subscriber").fetchone()
-    written = telestream("backup", "erasures", tmp_path / "erased.json")
-    assert written.returncode == 0, written.stdout + written.stderr
+    with launch(tmp_path, "backup", "erasures", tmp_path / "erased.json") as command:
+        command.ends(0)
     listed = (tmp_path / "erased.json").read_text()
     assert not any(word in listed for word in (NUMBER, SECOND, SIM, CUSTOMER, REASON, NUMBER[1:]))
 
@@ -152,25 +153,26 @@ def test_another_server_takes_over(
 ) -> None:
     skip_if_server_given()
     samples = ROOT / "samples"
-    assert telestream("load", "cdr", samples / "canonical.csv").returncode == 0
-    made = telestream("backup", "create", tmp_path / "b")
-    assert made.returncode == 0, made.stdout + made.stderr
+    with launch(tmp_path, "load", "cdr", samples / "canonical.csv") as command:
+        command.ends(0)
+    with launch(tmp_path, "backup", "create", tmp_path / "b") as command:
+        command.ends(0)
     before = held(database)
     other = Cli(tmp_path_factory.mktemp("other"))
     try:
         other("up")
         place = f"127.0.0.1:{other.state['database_port']}/telestream"
-        restored = telestream(
-            "backup", "restore", tmp_path / "b", "--into", f"postgresql://postgres@{place}", "--erasures-from", database,
+        with launch(
+            tmp_path, "backup", "restore", tmp_path / "b", "--into", f"postgresql://postgres@{place}",
+            "--erasures-from", database,
             PGPASSWORD=other.state["superuser_password"], TELESTREAM_DATABASE_PASSWORD=PASSWORD,
-        )  # fmt: skip
-        assert restored.returncode == 0, restored.stdout + restored.stderr
+        ) as command:  # fmt: skip
+            command.ends(0, "is restored and equals the backup")
         url = f"postgresql://{ADMIN}:{PASSWORD}@{place}"
         assert held(url) == before
         here = {"TELESTREAM_DATABASE_URL": url}
-        again = telestream("load", "cdr", samples / "canonical.csv", samples / "cisco_cucm.csv", **here)
-        assert again.returncode == 0, again.stdout + again.stderr
-        assert "already loaded" in again.stdout
+        with launch(tmp_path, "load", "cdr", samples / "canonical.csv", samples / "cisco_cucm.csv", **here) as command:
+            command.ends(0, "already loaded")
         assert rollups.check(url) == []
         with psycopg.connect(url, autocommit=True) as there:
             assert routines.apply(there) == "UNCHANGED"
@@ -240,12 +242,12 @@ def test_what_cannot_be_restored_is_refused_before_anything_is_made(
     assert "vault key" in str(refused(changed(small, vault_key="00" * 32), target))
     assert "superuser" in str(refused(small, Target(make_conninfo(database, dbname=target.name))))
     assert "names no database" in str(refused(small, Target(make_conninfo(superuser_url, dbname="postgres"))))
-    into = ("backup", "restore", small, "--into", target.url)
     with pytest.raises(UsageError, match="it is not said who was erased"):
         backup_cli.restore_(small, target.url)
     old = small / "old.json"
     old.write_text(json.dumps({"listed_at": "2026-01-01T00:00:00+00:00", "erasures": []}))
-    assert_clear_error(telestream(*into, "--erasures", old), "older than the backup")
+    with pytest.raises(UsageError, match="older than the backup"):
+        erasure_ledger.read(old, backup_manifest.read(small).made_at)
     with pytest.raises(UsageError, match="no list of erasures"):
         erasure_ledger.read(small / MANIFEST, "2026-01-01T00:00:00Z")
     with pytest.raises(UsageError, match="exists"):
@@ -260,10 +262,6 @@ def test_a_pg_dump_of_another_version_is_not_taken() -> None:
     assert "postgresql-client-9" in str(caught.value.hint)
 
 
-def command(*arguments: str) -> str:
-    return f"from telestream import cli; import sys; sys.argv = {['telestream', 'backup', *arguments]!r}; cli.main()"
-
-
 def words() -> str:
     """Return the command lines of all processes."""
     found = []
@@ -275,15 +273,20 @@ def words() -> str:
     return "\n".join(found)
 
 
-def test_killed_while_it_is_written_it_is_no_backup(database: str, tmp_path: Path) -> None:
+def test_killed_while_it_is_written_it_is_no_backup(
+    database: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     shown: list[str] = []
+    logs = tmp_path_factory.mktemp("logs")
     partial = tmp_path / ".b.partial"
 
     def is_dumping() -> bool:
         shown.append(words())
         return (partial / DUMP).exists() and (partial / DUMP).stat().st_size > 0
 
-    assert kill_when(start(command("create", str(tmp_path / "b"))), is_dumping)
+    with launch(logs, "backup", "create", tmp_path / "b") as creating:
+        wait_for(is_dumping, "it dumps", creating)
+        creating.kill()
     assert any("pg_dump" in one for one in shown)
     assert not any(PASSWORD in one for one in shown)
     assert list(tmp_path.iterdir()) == [partial]
@@ -294,19 +297,21 @@ def test_killed_while_it_is_written_it_is_no_backup(database: str, tmp_path: Pat
 
 
 def test_killed_while_it_restores_the_database_has_not_its_name(
-    small: Path, target: Target, superuser_url: str, monkeypatch: pytest.MonkeyPatch
+    small: Path, target: Target, superuser_url: str, tmp_path: Path
 ) -> None:
     parts = conninfo_to_dict(target.url)
-    monkeypatch.setenv("PGPASSWORD", str(parts.pop("password")))
-    process = start(command("restore", str(small), "--into", make_conninfo(**parts), "--no-erasures"))
-    assert kill_when(process, lambda: target.partial_name in databases(superuser_url))
+    password = str(parts.pop("password"))
+    with launch(
+        tmp_path, "backup", "restore", small, "--into", make_conninfo(**parts), "--no-erasures", PGPASSWORD=password
+    ) as restoring:
+        wait_for(lambda: target.partial_name in databases(superuser_url), "it restores", restoring)
+        restoring.kill()
     assert target.name not in databases(superuser_url)
     with psycopg.connect(superuser_url, autocommit=True) as server:
         # What it has started ends by itself.
         while server.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", (target.partial_name,)).fetchone():
             pass
     # The next one begins anew, also one that is a trial.
-    result = telestream("backup", "verify", small, "--restore-into", target.url)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "was restored and compared" in result.stdout
+    with launch(tmp_path, "backup", "verify", small, "--restore-into", target.url) as command:
+        command.ends(0, "was restored and compared")
     assert not {target.name, target.partial_name} & databases(superuser_url)

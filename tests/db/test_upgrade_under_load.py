@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import threading
@@ -19,7 +18,7 @@ import urllib3
 from alembic import command
 from alembic.script import ScriptDirectory
 from command import assert_clear_error, telestream
-from streams import Forked, Running, launcher, wait_for
+from streams import launch, wait_for
 from truth import generated
 
 from telestream.db import migrate, rollups
@@ -29,12 +28,10 @@ from telestream.graphql.principal import Scope
 # How many revisions a deployment may be behind: those of about one release.
 BEHIND = 4
 ROWS = 3_000
-
-
-def run(folder: Path, *arguments: str | Path, **environment: str) -> Running:
-    """Start a `telestream` command in a process of its own."""
-    log = folder / f"{'-'.join(map(str, arguments[:2]))}.log"
-    return Running(Forked(launcher(), log, [*map(str, arguments)], {**os.environ, **environment}), log)
+QUERY = """{
+    freshness { dataset newestEventAt }
+    traffic(measures: [ATTEMPTS], from: "2026-03-01T00:00:00Z", to: "2026-03-02T00:00:00Z") { __typename }
+}"""
 
 
 def loaded(connection: psycopg.Connection) -> int:
@@ -53,7 +50,7 @@ class Caller(threading.Thread):
         self._stop_it = threading.Event()
 
     def run(self) -> None:
-        body = json.dumps({"query": "{ freshness { dataset newestEventAt } }"})
+        body = json.dumps({"query": QUERY})
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         with urllib3.PoolManager(retries=False, timeout=30) as pool:
             while not self._stop_it.wait(0.01):
@@ -75,7 +72,7 @@ def called(folder: Path, database: str, redis_url: str) -> Iterator[Caller]:
     """Serve the API in a process of its own and call it until the block ends."""
     with psycopg.connect(database, autocommit=True) as opened:
         key = keys.create(opened, "test", "api", tuple(Scope), timedelta(days=1), 1_000_000)[1]
-    with run(folder, "api", "serve", "--port", "0", TELESTREAM_REDIS_URL=redis_url) as api:
+    with launch(folder, "api", "serve", "--port", "0", TELESTREAM_REDIS_URL=redis_url) as api:
         api.says("serving http://")
         found = re.search(r"serving (http://\S+/graphql)", api.log)
         assert found is not None
@@ -137,7 +134,7 @@ def test_services_work_on_through_an_upgrade(
     inbox.mkdir()
     wanted = 0
     with (
-        run(tmp_path, "load", "cdr", inbox, "--watch", "--interval", "0.1") as loader,
+        launch(tmp_path, "load", "cdr", inbox, "--watch", "--interval", "0.1") as loader,
         called(tmp_path, database, redis_url) as caller,
     ):
 
@@ -173,18 +170,18 @@ def test_what_is_deployed_waits_for_the_upgrade_of_an_older_schema(
     script = ScriptDirectory.from_config(migrate.config())
     older = [one.revision for one in script.walk_revisions()][BEHIND]
     first, second = (generated(tmp_path / f"{seed}.csv", rows=ROWS, seed=seed, bad=0.01) for seed in (1, 2))
-    with run(tmp_path, "load", "cdr", tmp_path / "1.csv") as load:
+    with launch(tmp_path, "load", "cdr", tmp_path / "1.csv") as load:
         load.ends(0)
     migrate.downgrade(database, older)
     assert loaded(connection) == first.good
     # What comes with the new version refuses the old schema, or waits for the new one.
     assert_clear_error(telestream("load", "cdr", tmp_path / "2.csv"), older, "telestream db upgrade")
-    with run(tmp_path, "db", "wait") as waiting:
+    with launch(tmp_path, "db", "wait") as waiting:
         time.sleep(0.5)
         assert waiting.process.poll() is None
         migrate.upgrade(database)
         waiting.ends(0)
-    with called(tmp_path, database, redis_url) as caller, run(tmp_path, "load", "cdr", tmp_path / "2.csv") as load:
+    with called(tmp_path, database, redis_url) as caller, launch(tmp_path, "load", "cdr", tmp_path / "2.csv") as load:
         load.ends(0)
     assert caller.failures == []
     assert loaded(connection) == first.good + second.good
