@@ -17,6 +17,7 @@ from telestream.db.backup import verify
 from telestream.db.backup_contents import OWNER, contents, differences
 from telestream.db.backup_manifest import DUMP, Manifest
 from telestream.db.connection import Connection, connect, translated
+from telestream.db.edition import edition
 from telestream.db.erasure_ledger import Ledger, Unfinished
 from telestream.db.vault import lend_vault_key, vault_key
 from telestream.errors import TerminalError, UsageError
@@ -217,6 +218,12 @@ def _fill(server: Connection, folder: Path, target: Target, manifest: Manifest) 
     with connect(target.partial_url, autocommit=True) as connection:
         connection.execute("SET client_min_messages = warning")
         connection.execute(sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(manifest.timescaledb))
+        if (found := edition(connection)) != manifest.edition:
+            raise TerminalError(
+                "the server has another edition of TimescaleDB than the backup",
+                detail=f"It runs {found}, the backup is of {manifest.edition}: rollups are stored in another way.",
+                hint=f"Restore into a server that runs the {manifest.edition} edition.",
+            )
         connection.execute("SELECT timescaledb_pre_restore()")
     backup_tools.restore(target.partial_url, manifest.postgres_major, folder / DUMP)
     with connect(target.partial_url, autocommit=True) as connection:

@@ -253,6 +253,9 @@ def test_what_cannot_be_restored_is_refused_before_anything_is_made(
     with pytest.raises(UsageError, match="exists"):
         backup.create(database, small, quiet)
     assert not {target.name, target.partial_name} & databases(superuser_url)
+    # Which edition a server runs shows only in a database with the extension.
+    assert "another edition" in str(refused(changed(small, edition="community"), target))
+    assert target.name not in databases(superuser_url)
 
 
 def test_a_pg_dump_of_another_version_is_not_taken() -> None:
