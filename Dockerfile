@@ -27,6 +27,10 @@ LABEL org.opencontainers.image.title="TeleStream Insights Hub" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
+# For `telestream backup`: pg_dump of the database's version.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends postgresql-client-17 \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin telestream
 COPY --from=packages /app /app
 ENV PATH=/app/.venv/bin:$PATH \

@@ -125,13 +125,6 @@ def database(superuser_url: str, template_database: str, vault_key_file: str) ->
 
 
 @pytest.fixture
-def database(superuser_url: str, template_database: str, vault_key_file: str) -> Iterator[str]:
-    """URL of a database at head, for the role that owns it; the settings' database for this test."""
-    with copied_database(superuser_url, template_database) as url:
-        yield url
-
-
-@pytest.fixture
 def connection(database: str) -> Iterator[psycopg.Connection]:
     """An autocommit connection to the test's database as its owner."""
     with psycopg.connect(database, autocommit=True) as opened:

@@ -18,7 +18,8 @@ from typing import Any
 _LAUNCHER = """
 import json, os, sys
 import telestream.cli, telestream.demo, telestream.consumers.consume_cli, telestream.consumers.alerts_cli
-import telestream.db.cli, telestream.loaders.cli, telestream.stack.cli, telestream.consumers.topics_cli
+import telestream.db.cli, telestream.db.backup_cli, telestream.loaders.cli, telestream.stack.cli
+import telestream.consumers.topics_cli, telestream.graphql.api_cli
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)

@@ -111,6 +111,13 @@ class Running:
             self.process.wait()
 
 
+def launch(folder: Path, *arguments: str | Path, **environment: str) -> Running:
+    """Start a command that logs into a folder; the settings of the test's process apply, then `environment`."""
+    log = folder / f"{uuid.uuid4().hex[:8]}.log"
+    everything = {**os.environ, "COLUMNS": "200", **environment}
+    return Running(Forked(launcher(), (log, log), [*map(str, arguments)], everything), log)
+
+
 class Record(NamedTuple):
     """A message to send, or one that was read."""
 
@@ -160,9 +167,7 @@ class Stream:
 
     def start(self, *arguments: str, **environment: str) -> Running:
         """Start a command."""
-        log = self.folder / f"{uuid.uuid4().hex[:8]}.log"
-        environment = {**os.environ, **self.environment, **environment}
-        return Running(Forked(launcher(), (log, log), arguments, environment), log)
+        return launch(self.folder, *arguments, **{**self.environment, **environment})
 
     def consume(self, *arguments: str, dataset: str = "network-events", **environment: str) -> Running:
         """Start a consumer of the topic; without `--group` it takes all partitions for itself."""

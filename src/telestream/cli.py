@@ -45,6 +45,7 @@ def _register() -> None:
     from telestream.consumers.topics_cli import register as register_topics
     from telestream.db.analytics_cli import register as register_analytics
     from telestream.db.audit_cli import register as register_audit
+    from telestream.db.backup_cli import register as register_backup
     from telestream.db.catalog_cli import register as register_catalog
     from telestream.db.cli import register as register_db
     from telestream.db.lineage_cli import register as register_lineage
@@ -58,6 +59,7 @@ def _register() -> None:
 
     register_stack(app)
     register_db(app)
+    register_backup(app)
     register_vault(app)
     register_audit(app)
     register_catalog(app)

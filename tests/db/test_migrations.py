@@ -11,10 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
+from schema import state
 
 from telestream.db import migrate, routines
 from telestream.errors import SchemaOutdatedError, TerminalError
-from telestream.stack.root import client_command, ensure_root
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ROOT / "migrations" / "versions"
@@ -23,13 +23,6 @@ VERSIONS = ROOT / "migrations" / "versions"
 def revisions() -> list[str]:
     script = ScriptDirectory.from_config(migrate.config())
     return [revision.revision for revision in reversed(list(script.walk_revisions()))]
-
-
-def state(url: str) -> str:
-    """Return the schema as pg_dump writes it, without the data of extensions."""
-    dump = [*client_command(ensure_root(print), "pg_dump"), "--schema-only", url]
-    lines = subprocess.run(dump, capture_output=True, text=True, check=True).stdout.splitlines()
-    return "\n".join(line for line in lines if line and not line.startswith(("--", "\\restrict", "\\unrestrict")))
 
 
 def test_each_revision_goes_up_down_and_up_to_the_same_schema(empty_database: str) -> None:

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 
-from launcher import Forked, launcher
-from streams import Running
-
-
-def started(folder: Path, *arguments: str | Path, **environment: str) -> Running:
-    """Start a command with the settings of the test's process, then `environment`; its log goes to the folder."""
-    log = folder / f"{uuid.uuid4().hex[:8]}.log"
-    everything = {**os.environ, "COLUMNS": "200", **environment}
-    return Running(Forked(launcher(), (log, log), [*map(str, arguments)], everything), log)
+from streams import launch as started
 
 
 def quick(folder: Path, *arguments: str | Path, code: int = 0, **environment: str) -> str:

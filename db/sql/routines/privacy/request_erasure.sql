@@ -49,9 +49,13 @@ BEGIN
     INSERT INTO privacy.erasure (reason, policy, subject_token, plan_encrypted)
     VALUES (privacy._reason(p_reason, v_plan), p_policy, v_token, privacy._sealed_plan(v_plan))
     RETURNING erasure_id INTO v_erasure_id;
-    -- Not the shared ones: they lead to whoever has the number now.
+    -- By these the person is found again in a backup. Not by shared surrogates: they lead to whoever has the
+    -- number now.
     PERFORM privacy._note(
-        'erase', ARRAY[v_erasure_id::text] || privacy._surrogates(v_plan || '{"shared": []}'), 0, btrim(p_reason)
+        'erase',
+        ARRAY[v_erasure_id::text] || privacy._surrogates(v_plan || '{"shared": []}')
+        || ARRAY(SELECT 'customer_key:' || k.key FROM jsonb_array_elements_text(v_plan -> 'keys') AS k (key)),
+        0, btrim(p_reason)
     );
     RETURN v_erasure_id;
 END
