@@ -40,6 +40,9 @@ def test_a_rule_compares_a_query_and_leads_to_a_panel_that_shows_it(rule: dict[s
     assert panel["title"] == commented
     assert rule["labels"]["severity"] in {"minor", "major", "critical"}
     assert rule["annotations"]["summary"]
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert f"\n## {anchor.capitalize()}\n" in (text := (ROOT / page).read_text())
+    assert f"| {rule['title']} | {rule['labels']['severity']} |" in text
 
 
 def test_uids_are_their_own() -> None:
