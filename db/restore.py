@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from telestream.db import backup_tools, erasure_ledger, rollups
+from telestream.db import backup_tools, erasure_ledger, migrate, rollups
 from telestream.db.backup import verify
 from telestream.db.backup_contents import OWNER, contents, differences
 from telestream.db.backup_manifest import DUMP, Manifest
@@ -20,7 +20,7 @@ from telestream.db.connection import Connection, connect, translated
 from telestream.db.edition import edition
 from telestream.db.erasure_ledger import Ledger, Unfinished
 from telestream.db.vault import lend_vault_key, vault_key
-from telestream.errors import TerminalError, UsageError
+from telestream.errors import SchemaOutdatedError, TerminalError, UsageError
 from telestream.stack.database import create_admin_role, prepare_database
 
 Told = Callable[[str], None]
@@ -141,6 +141,12 @@ def _check_server(server: Connection, manifest: Manifest) -> None:
     ).fetchone()
     assert row is not None  # one row without FROM
     is_superuser, major, timescaledb = row
+    if manifest.revision > migrate.head():
+        raise SchemaOutdatedError(
+            "the backup is of a newer version than this one",
+            detail=f"It is at revision {manifest.revision}, and this version knows {migrate.head()}.",
+            hint="Restore it with the version that made it.",
+        )
     if not is_superuser:
         raise UsageError("only a superuser can restore", hint="Give the URL of a superuser of the new server.")
     if major < manifest.postgres_major:

@@ -237,6 +237,7 @@ def test_what_cannot_be_restored_is_refused_before_anything_is_made(
     before = held(database)
     assert "is not empty" in str(refused(small, full))
     assert held(database) == before
+    assert "newer version" in str(refused(changed(small, revision="9999"), target))
     error = refused(changed(small, timescaledb="2.1.0"), target)
     assert ("another version of TimescaleDB" in str(error), "2.1.0" in str(error.detail)) == (True, True)
     assert "vault key" in str(refused(changed(small, vault_key="00" * 32), target))
