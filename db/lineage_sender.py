@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from telestream.db.connection import Connection, connect, translated
+from telestream.db.connection import Connection
 from telestream.db.http_post import Answer
-from telestream.errors import TelestreamError, TransientError
+from telestream.db.sole_connection import SoleConnection
+from telestream.errors import TelestreamError
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +63,8 @@ class LineageSender:
     """
 
     def __init__(self, url: str, post: Callable[[str], Answer]) -> None:
-        self._url = url
         self._post = post
-        self._connection: Connection | None = None
+        self._connection = SoleConnection(url, SENDER_ROLE, _LOCK, "sends the lineage events")
         self._in_a_row = 0
 
     def send_ready(self) -> Pass:
@@ -75,7 +74,7 @@ class LineageSender:
             TransientError: the database does not answer, or another sender is at work.
         """
         done = Pass()
-        with self._using() as connection:
+        with self._connection.using() as connection:
             connection.execute("SELECT ops.close_lineage()")
             held_up: set[UUID] = set()
             for event_id, run_id, attempts, event in connection.execute(_READY, (_BATCH,)).fetchall():
@@ -139,29 +138,7 @@ class LineageSender:
 
     def close(self) -> None:
         """Close the connection; another sender may then begin."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _using(self) -> Iterator[Connection]:
-        """Give the connection of the only sender, opened if needed; one that is lost is not used again."""
-        if self._connection is None:
-            connection = connect(self._url, role=SENDER_ROLE, autocommit=True)
-            with translated(self._url):
-                if connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK).fetchone() != (True,):
-                    connection.close()
-                    raise TransientError(
-                        "another process sends the lineage events", hint="Stop it first, or leave it to that one."
-                    )
-            self._connection = connection
-        connection = self._connection
-        try:
-            with translated(self._url):
-                yield connection
-        finally:
-            if connection.closed:
-                self._connection = None
+        self._connection.close()
 
     @staticmethod
     def _put_off(connection: Connection, event_id: int, attempts: int, answer: Answer) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from telestream.db.connection import Connection, connect, translated
+from telestream.db.connection import Connection
 from telestream.db.http_post import Answer
 from telestream.db.notify_channels import Channel
-from telestream.errors import TelestreamError, TransientError
+from telestream.db.sole_connection import SoleConnection
+from telestream.errors import TelestreamError
 
 _log = logging.getLogger(__name__)
 
 NOTIFIER_ROLE = "telestream_consumer"
-_LOCK = 7_301_021
+_LOCK = (7_301_021, 1)
 _INTERVAL_SECONDS = 1.0
 _OUTAGE_SECONDS = 5.0
 _LONGEST_DELAY_SECONDS = 300.0
@@ -58,9 +58,8 @@ class Notifier:
     """
 
     def __init__(self, url: str, channels: Mapping[str, Channel]) -> None:
-        self._url = url
         self._channels = channels
-        self._connection: Connection | None = None
+        self._connection = SoleConnection(url, NOTIFIER_ROLE, _LOCK, "sends the notifications")
 
     def send_waiting(self) -> Pass:
         """Send all that can be sent now.
@@ -69,7 +68,7 @@ class Notifier:
             TransientError: the database does not answer, or another notifier is at work.
         """
         done = Pass()
-        with self._using() as connection:
+        with self._connection.using() as connection:
             for name, attempts in connection.execute(_DUE, (list(self._channels),)).fetchall():
                 self._empty(connection, name, attempts, done)
         return done
@@ -91,9 +90,7 @@ class Notifier:
 
     def close(self) -> None:
         """Close the connection; another notifier may then begin."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._connection.close()
 
     def _empty(self, connection: Connection, name: str, attempts: int, done: Pass) -> None:
         """Send what waits for a channel until nothing does, or it cannot be reached."""
@@ -122,26 +119,6 @@ class Notifier:
                 connection.execute(
                     "UPDATE ops.notification_channel SET attempts = 0, problem = NULL WHERE channel = %s", (name,)
                 )
-
-    @contextmanager
-    def _using(self) -> Iterator[Connection]:
-        """Give the connection of the only notifier, opened if needed; one that is lost is not used again."""
-        if self._connection is None:
-            connection = connect(self._url, role=NOTIFIER_ROLE, autocommit=True)
-            with translated(self._url):
-                if connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
-                    connection.close()
-                    raise TransientError(
-                        "another process sends the notifications", hint="Stop it first, or leave it to that one."
-                    )
-            self._connection = connection
-        connection = self._connection
-        try:
-            with translated(self._url):
-                yield connection
-        finally:
-            if connection.closed:
-                self._connection = None
 
 
 def _put_off(connection: Connection, name: str, attempts: int, answer: Answer) -> None:
