@@ -54,9 +54,7 @@ class Settings(BaseSettings):
     lineage_url: str = Field("", description="OpenLineage server that `telestream lineage send` posts events to")
     lineage_api_key: SecretStr = SecretStr("")
     lineage_api_key_file: Path | None = Field(None, description="file with that server's key; instead of the key")
-    slack_webhook_url: SecretStr = Field(
-        SecretStr(""), description="incoming webhook, for `telestream notify`"
-    )
+    slack_webhook_url: SecretStr = Field(SecretStr(""), description="incoming webhook, for `telestream notify`")
     pagerduty_routing_key: SecretStr = Field(SecretStr(""), description="of an Events API v2 integration")
     pagerduty_url: str = "https://events.pagerduty.com/v2/enqueue"
     smtp_url: SecretStr = Field(SecretStr(""), description="mail server, smtp[s]://user:password@host:port")
