@@ -14,7 +14,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from telestream.console import console
-from telestream.db import backup, erasure_ledger, migrate
+from telestream.db import backup, erasure_ledger
 from telestream.db.backup_manifest import Manifest, read
 from telestream.db.connection import connect, database_url, translated
 from telestream.db.erasure_ledger import Ledger
@@ -146,7 +146,6 @@ def _ledger(manifest: Manifest, file: Path | None, url: str | None) -> Ledger | 
 
 def _ledger_of(url: str) -> Ledger:
     with translated(url), connect(url, role=_OFFICER, autocommit=True) as connection:
-        migrate.require_head(connection)
         return erasure_ledger.listed(connection)
 
 
