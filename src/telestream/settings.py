@@ -112,7 +112,7 @@ def _with_password(url: str, password: str) -> str:
 
 _PREFIX = "TELESTREAM_"
 # Read by one command, by set-up, by compose, by tests and load tests; no settings of every part.
-_OTHERS = {"DEBUG", "SUPERUSER_URL", "PYTHON", "REALDATA", "CDR_FOLDER"}
+_OTHERS = {"DEBUG", "SUPERUSER_URL", "PYTHON", "REALDATA", "CDR_FOLDER", "ALERT_CONTACTS"}
 _OTHER_PREFIXES = ("TEST_", "FUZZ_", "LOAD_")
 
 
