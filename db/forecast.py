@@ -128,6 +128,8 @@ def make(url: str, now: datetime, *, horizon: int = HORIZON, workers: int = _WOR
         with connection.transaction():
             _write_scores(connection, forecast_id, scores)
             connection.execute("SELECT analytics.close_forecast(%s, %s)", (forecast_id, cells))
+        # A connection that is closed goes a moment later, and the next run may come at once.
+        _one(connection, "SELECT pg_advisory_unlock(%s)", _LOCK)
     return Made(forecast_id, first_day, cells, rows, scores)
 
 
