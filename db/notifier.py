@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from telestream.db.connection import Connection
 from telestream.db.http_post import Answer
-from telestream.db.notify_channels import Channel
+from telestream.db.notify_channels import Alert, Channel
 from telestream.db.sole_connection import SoleConnection
 from telestream.errors import TelestreamError
 
@@ -95,9 +95,13 @@ class Notifier:
     def _empty(self, connection: Connection, name: str, attempts: int, done: Pass) -> None:
         """Send what waits for a channel until nothing does, or it cannot be reached."""
         channel = self._channels[name]
-        while rows := connection.execute(_WAITING, (name, channel.most)).fetchall():
+        most = channel.most
+        while rows := connection.execute(_WAITING, (name, most)).fetchall():
             ids = [outbox_id for outbox_id, _ in rows]
-            answer = channel.send([payload for _, payload in rows])
+            answer = _sent(channel, [payload for _, payload in rows])
+            if answer.outcome == "refused" and len(rows) > 1:
+                most = 1  # to see which one it is about
+                continue
             if answer.outcome == "later":
                 if not attempts:
                     _log.warning("notifications by %s wait: %s", name, answer.problem)
@@ -119,6 +123,14 @@ class Notifier:
                 connection.execute(
                     "UPDATE ops.notification_channel SET attempts = 0, problem = NULL WHERE channel = %s", (name,)
                 )
+
+
+def _sent(channel: Channel, alerts: list[Alert]) -> Answer:
+    try:
+        return channel.send(alerts)
+    except (LookupError, TypeError, ValueError) as exc:
+        # What cannot be written as a message would else be in the way of all that comes after it.
+        return Answer("refused", f"an alert does not fit: {type(exc).__name__} {exc}")
 
 
 def _put_off(connection: Connection, name: str, attempts: int, answer: Answer) -> None:

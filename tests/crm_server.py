@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from quiet_server import QuietHandler, QuietServer, serving
 
 TOKEN = "crm-test-token"
 
 
-class CrmServer(ThreadingHTTPServer):
+class CrmServer(QuietServer):
     """Lists its customers by the time of their update, in pages."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.customers: list[dict[str, Any]] = []
         self.asked: list[dict[str, str]] = []
         """Parameters of the requests that were answered with a page."""
@@ -28,35 +25,28 @@ class CrmServer(ThreadingHTTPServer):
         """What the next requests get instead: status and headers, a body, or a page where it says None."""
         self.stall_after: int | None = None
         """Pages after which a request hangs until `released`."""
-        self.released = threading.Event()
         self.generation = 1
         """Cursors of another generation are not known."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/api/customers"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is part of the tests."""
+        return f"{super().url}/api/customers"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: CrmServer
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing."""
 
     def do_GET(self) -> None:
         server = self.server
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self._answer(401, b'{"error": "unauthorized"}')
+            self.answer(401, b'{"error": "unauthorized"}')
             return
         failure = server.failures.pop(0) if server.failures else None
         if isinstance(failure, bytes):
-            self._answer(200, failure)
+            self.answer(200, failure)
             return
         if failure is not None:
-            self._answer(failure[0], b'{"error": "injected"}', failure[1])
+            self.answer(failure[0], b'{"error": "injected"}', failure[1])
             return
         if server.stall_after is not None and len(server.asked) >= server.stall_after:
             server.released.wait(30)
@@ -65,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         fields = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         generation, _, start = fields.get("cursor", f"{server.generation}-0").partition("-")
         if int(generation) != server.generation:
-            self._answer(410, b'{"error": "cursor expired"}')
+            self.answer(410, b'{"error": "cursor expired"}')
             return
         rows = server.customers
         if "updated_since" in fields:
@@ -75,29 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
         end = int(start) + int(fields["limit"])
         cursor = f"{server.generation}-{end}" if end < len(rows) else None
         server.asked.append(fields)
-        self._answer(200, json.dumps({"customers": rows[int(start) : end], "next_cursor": cursor}).encode())
-
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(200, json.dumps({"customers": rows[int(start) : end], "next_cursor": cursor}).encode())
 
 
-@contextmanager
-def crm_server() -> Iterator[CrmServer]:
+def crm_server() -> AbstractContextManager[CrmServer]:
     """Serve until the block ends."""
-    with CrmServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.released.set()
-            server.shutdown()
-            thread.join(10)
+    return serving(CrmServer())

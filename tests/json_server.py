@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
+from quiet_server import QuietHandler, QuietServer, serving
 
-class JsonServer(ThreadingHTTPServer):
+
+class JsonServer(QuietServer):
     """Keeps what it has taken.
 
     Args:
@@ -23,30 +23,17 @@ class JsonServer(ThreadingHTTPServer):
         answer: status and headers for a body; None hangs until `released`.
     """
 
-    daemon_threads = True
-
     def __init__(self, port: int, path: str, authorization: str | None = None) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(_Handler, port)
         self.path = path
         self.authorization = authorization
         self.taken: list[dict[str, Any]] = []
         self.requests = 0
         self.answer: Callable[[dict[str, Any]], tuple[int, dict[str, str]] | None] = lambda _: (201, {})
-        self.released = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is part of the tests."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: JsonServer
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing."""
 
     def do_POST(self) -> None:
         server = self.server
@@ -65,23 +52,9 @@ class _Handler(BaseHTTPRequestHandler):
             status, headers = answer
         if status == 201:
             server.taken.append(body)
-        self.send_response(status)
-        text = b"" if status == 201 else b"told to fail"
-        for name, value in {"Content-Length": str(len(text)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
+        self.answer(status, b"" if status == 201 else b"told to fail", headers)
 
 
-@contextmanager
-def json_server(port: int = 0, path: str = "/", authorization: str | None = None) -> Iterator[JsonServer]:
+def json_server(port: int = 0, path: str = "/", authorization: str | None = None) -> AbstractContextManager[JsonServer]:
     """Serve until the block ends."""
-    with JsonServer(port, path, authorization) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.released.set()
-            server.shutdown()
-            thread.join(10)
+    return serving(JsonServer(port, path, authorization))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,7 @@ from staging import cdr, refine
 
 from telestream import metrics
 from telestream.db.metrics import DatabaseCollector
+from telestream.graphql.problems import Problem
 from telestream.graphql.telemetry import Telemetry
 
 
@@ -33,6 +35,15 @@ def listed(component: str) -> dict[str, str]:
 
 def test_the_api_shows_its_part_of_the_list() -> None:
     assert shown(Telemetry().text().decode()) == listed("api")
+
+
+def test_the_faults_of_the_service_are_the_errors_that_are_not_of_the_client() -> None:
+    def below(problem: type[Problem]) -> Iterator[type[Problem]]:
+        yield problem
+        for one in problem.__subclasses__():
+            yield from below(one)
+
+    assert set(metrics.SERVICE_FAULTS) == {one.code for one in below(Problem) if one.status >= 500}
 
 
 @pytest.mark.parametrize("component", ["consumer", "api", "database"])

@@ -30,7 +30,13 @@ FOREIGN = {
 Series = dict[str, str]
 BACKLOG = 'telestream_database_backlog_age_seconds{{what="{}"}}'
 CDR_LOAD = 'telestream_database_last_load_timestamp_seconds{dataset="cdr"}'
-OK, INTERNAL = 'telestream_api_requests_total{code="ok"}', 'telestream_api_requests_total{code="INTERNAL"}'
+
+
+def fault_of(code: str) -> str:
+    return f'telestream_api_requests_total{{code="{code}"}}'
+
+
+OK, INTERNAL = fault_of("ok"), fault_of("INTERNAL")
 FAST, ALL = 'telestream_api_request_seconds_bucket{le="0.2"}', "telestream_api_request_seconds_count"
 SOON = 'telestream_consumer_commit_latency_seconds_bucket{topic="t",le="30.0"}'
 SENT = 'telestream_consumer_commit_latency_seconds_count{topic="t"}'
@@ -45,7 +51,16 @@ BACKUP = 'barman_cloud_cloudnative_pg_io_last_available_backup_timestamp{namespa
 CASES: list[tuple[Series, str, set[tuple[str, str]]]] = [
     ({OK: "0+10000x120", INTERNAL: "0+1x120"}, "2h", set()),
     ({OK: "0+995x120", INTERNAL: "0+5x120"}, "2h", {("ApiAvailability", "ticket")}),
-    ({OK: "0+98x120", INTERNAL: "0+2x120"}, "2h", {("ApiAvailability", "page"), ("ApiAvailability", "ticket")}),
+    # Every fault of the service counts, and none of a client.
+    *(
+        (
+            {OK: "0+98x120", fault_of(code): "0+2x120"},
+            "2h",
+            {("ApiAvailability", "page"), ("ApiAvailability", "ticket")},
+        )
+        for code in metrics.SERVICE_FAULTS
+    ),
+    ({OK: "0+98x120", fault_of("BODY_TIMEOUT"): "0+2x120"}, "2h", set()),
     # Over since half an hour: the short window says so.
     ({OK: "0+98x90 8920+100x30", INTERNAL: "0+2x90 180x30"}, "2h", {("ApiAvailability", "ticket")}),
     ({FAST: "0+97x120", ALL: "0+100x120"}, "2h", set()),

@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from telestream.grafana.panels.parts import board, limits, listing, number, promql, rows, section, series
 from telestream.grafana.panels.shared import LOADS
+from telestream.metrics import SERVICE_FAULTS
 
 _RATE = "[$__rate_interval]"
 
@@ -27,7 +28,7 @@ def build() -> dashboard.Dashboard:
             "Requests of the API that fail for a reason of ours, of all, in the last five minutes.",
             "percentunit",
             promql(
-                'sum(rate(telestream_api_requests_total{code=~"INTERNAL|DATABASE_UNAVAILABLE|TIMEOUT|OVERLOADED"}[5m]))'
+                f'sum(rate(telestream_api_requests_total{{code=~"{"|".join(SERVICE_FAULTS)}"}}[5m]))'
                 " / sum(rate(telestream_api_requests_total[5m]))",
                 instant=True,
             ),

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from telestream.metrics import SERVICE_FAULTS
+
 HERE = Path(__file__).parent
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 # Severity, how long it must last, and pairs of factor, long and short window of which one suffices.
@@ -35,7 +37,7 @@ class Promise:
     summary: str
 
 
-_ERRORS = 'code=~"INTERNAL|DATABASE_UNAVAILABLE|TIMEOUT|OVERLOADED"'
+_ERRORS = f'code=~"{"|".join(SERVICE_FAULTS)}"'
 
 
 def _slower(metric: str, seconds: str) -> str:

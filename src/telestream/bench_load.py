@@ -83,22 +83,19 @@ def load(
         with (
             _fed(Path(folder), file_rows, file_seconds),
             _running(*_load_command(folder), environment=environment) as loader,
-            bench_api_data.consume(topic, environment) as consumer,
+            _running(*_consume_command(topic), environment=environment) as consumer,
             _running(*_produce_command(topic, events, lasting), environment=environment),
             api_load.served(environment, 1) as (base, api),
             connect(url, autocommit=True) as connection,
         ):
-            try:
-                trees: dict[str, int | None] = {"API": api.pid, "loader": loader.pid, "consumer": consumer.pid}
-                found = []
-                for number in range(1, rounds + 1):
-                    found.append(_round(connection, topic, base, environment, rate, seconds, trees, Path(folder)))
-                    console.print(_line(number, found[-1]), highlight=False)
-                for name, process in (("loader", loader), ("consumer", consumer), ("API", api)):
-                    if process.poll() is not None:
-                        raise TerminalError(f"the {name} has ended", detail=f"Exit code {process.returncode}.")
-            finally:
-                consumer.terminate()
+            trees: dict[str, int | None] = {"API": api.pid, "loader": loader.pid, "consumer": consumer.pid}
+            found = []
+            for number in range(1, rounds + 1):
+                found.append(_round(connection, topic, base, environment, rate, seconds, trees, Path(folder)))
+                console.print(_line(number, found[-1]), highlight=False)
+            for name, process in (("loader", loader), ("consumer", consumer), ("API", api)):
+                if process.poll() is not None:
+                    raise TerminalError(f"the {name} has ended", detail=f"Exit code {process.returncode}.")
     console.print(_table(found))
     if errors := [error for one in found for error in one.load.errors]:
         raise TerminalError(f"{len(errors):,} requests failed", detail=errors[0])
@@ -106,6 +103,10 @@ def load(
 
 def _load_command(folder: str) -> tuple[str, ...]:
     return "load", "cdr", folder, "--watch", "--interval", "1", "--profile", "canonical"
+
+
+def _consume_command(topic: str) -> tuple[str, ...]:
+    return "consume", "network-events", "--topic", topic, "--partitions", "all"
 
 
 def _produce_command(topic: str, rate: float, seconds: float) -> tuple[str, ...]:

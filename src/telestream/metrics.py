@@ -183,13 +183,15 @@ LAST_COMMIT = Metric(
     "Older than the source's usual pause while lag_messages is above 0: see the log of the consumer.",
 )
 
+# Codes of errors that are the service's making and not the client's: those of HTTP status 5xx in graphql/problems.py.
+SERVICE_FAULTS = ("DATABASE_UNAVAILABLE", "INTERNAL", "LIVE_UNAVAILABLE", "OVERLOADED", "QUERY_TIMEOUT")
 REQUESTS = Metric(
     "api",
     "requests",
     "counter",
     "Requests by their outcome: ok, or the code of the first error",
-    "INTERNAL: a defect, see the log by request id. DATABASE_UNAVAILABLE, TIMEOUT, OVERLOADED: see the database. The "
-    "others are of the clients.",
+    "INTERNAL: a defect, see the log by request id. DATABASE_UNAVAILABLE, QUERY_TIMEOUT, OVERLOADED: see the database. "
+    "LIVE_UNAVAILABLE: see the cache. The others are of the clients.",
     ("code",),
 )
 REQUEST_SECONDS = Metric(

@@ -9,11 +9,8 @@ import re
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from quiet_server import QuietHandler, QuietServer, serving
 
 from telestream import topics
 from telestream.consumers import registry_http
@@ -55,13 +53,11 @@ NEWER = record(caller="string", seconds="long", note={"type": ["null", "string"]
 NARROWER = record(caller="string", seconds="int", note="string")
 
 
-class Server(ThreadingHTTPServer):
+class Server(QuietServer):
     """A registry with the part of the REST API that we use; BACKWARD as `FolderRegistry` judges it."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.schemas: dict[int, str] = {}
         self.subjects: dict[str, list[int]] = {}
         self.asked: list[str] = []
@@ -69,21 +65,10 @@ class Server(ThreadingHTTPServer):
         """Statuses to answer with before anything else; 0 hangs up, -1 says nothing."""
         self.credentials = ""
         self.extra: dict[str, Any] = {}
-        self.released = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is part of the tests."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     server: Server
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing."""
 
     def do_GET(self) -> None:
         self._serve()
@@ -141,13 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         return 404, {"error_code": code, "message": "not found"}
 
     def _answer(self, status: int, answer: Any, headers: dict[str, str] | None = None) -> None:
-        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.answer(status, answer if isinstance(answer, bytes) else json.dumps(answer).encode(), headers)
 
 
 def can_read(reader: dict[str, Any], writer: dict[str, Any]) -> bool:
@@ -156,23 +135,10 @@ def can_read(reader: dict[str, Any], writer: dict[str, Any]) -> bool:
     }
 
 
-@contextmanager
-def serving() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.released.set()
-            server.shutdown()
-            thread.join()
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(registry_http, "_BACKOFF_SECONDS", 0.01)
-    with serving() as opened:
+    with serving(Server()) as opened:
         yield opened
 
 
@@ -342,7 +308,7 @@ def test_a_registry_that_says_nothing_is_given_up(server: Server, monkeypatch: p
 
 
 def test_nobody_listening_is_no_answer() -> None:
-    with serving() as server:
+    with serving(Server()) as server:
         url = server.url
     registry = HttpRegistry(url)
     with pytest.raises(TransientError, match="does not answer"):

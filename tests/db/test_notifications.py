@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from email import message_from_bytes, policy
@@ -231,6 +232,24 @@ def test_what_cannot_be_reached_holds_up_no_other_and_gets_all_in_order_later(
     due(connection)
     quick(tmp_path, "notify", "send", "--once", **configured)
     assert [body["payload"]["source"] for body in pagerduty.taken] == ["cell-0", "cell-1", "cell-2"]
+
+
+def test_what_one_alert_is_refused_for_takes_no_other_with_it(
+    connection: psycopg.Connection, slack: JsonServer, tmp_path: Path
+) -> None:
+    enable(connection, "slack")
+    for number in (1, 2):
+        raise_alert(connection, number)
+    raise_alert(connection, 3, status="ended", ended_at=None)
+    raise_alert(connection, 4)
+    slack.answer = lambda body: (400 if "cell-2" in body["text"] else 201, {})
+    assert "2 alerts sent, 2 refused" in quick(tmp_path, "notify", "send", "--once", **settings_of(slack))
+    assert [re.findall(r"cell-\d", message["text"])[0] for message in slack.taken] == ["cell-1", "cell-4"]
+    refused = connection.execute("SELECT refused FROM ops.notification WHERE refused IS NOT NULL ORDER BY outbox_id")
+    told, unfit = (text for (text,) in refused.fetchall())
+    assert told.startswith("400 ")
+    assert unfit.startswith("an alert does not fit: TypeError")
+    assert waiting(connection, "slack") == 0
 
 
 def test_the_service_sends_what_comes_and_another_stands_by(
