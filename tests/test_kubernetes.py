@@ -1,11 +1,9 @@
-"""The manifests, as kustomize renders them: against the schemas of Kubernetes, and against what they refer to.
-
-Of custom resources, whose schemas come with their operators, version, kind and required fields are checked.
-"""
+"""The manifests, as kustomize renders them: against the schemas of Kubernetes and its operators, and what they refer to."""
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 import subprocess
 import sys
@@ -19,6 +17,7 @@ import pytest
 import yaml
 from command import ROOT
 from command_lines import complaint, script_lines, secrets_of_make
+from community.community_server import CommunityUnavailableError, find_node, installed
 
 from telestream import __version__
 from telestream.metrics import LAG
@@ -37,19 +36,16 @@ MADE_SECRETS = {
     "telestream-kafka": {"password"},
     "events-cluster-ca-cert": {"ca.crt"},
 }
-CUSTOM = {
-    ("barmancloud.cnpg.io/v1", "ObjectStore"): {"configuration"},
-    ("external-secrets.io/v1", "ExternalSecret"): {"secretStoreRef", "target", "dataFrom"},
-    ("kafka.strimzi.io/v1", "Kafka"): {"kafka"},
-    ("kafka.strimzi.io/v1", "KafkaNodePool"): {"replicas", "roles", "storage"},
-    ("kafka.strimzi.io/v1", "KafkaUser"): {"authentication"},
-    ("keda.sh/v1alpha1", "ScaledObject"): {"scaleTargetRef", "triggers"},
-    ("monitoring.coreos.com/v1", "PodMonitor"): {"selector", "podMetricsEndpoints"},
-    ("monitoring.coreos.com/v1", "PrometheusRule"): {"groups"},
-    ("monitoring.coreos.com/v1", "ServiceMonitor"): {"selector", "endpoints"},
-    ("postgresql.cnpg.io/v1", "Cluster"): {"instances", "storage", "imageName", "postgresUID", "postgresGID"},
-    ("postgresql.cnpg.io/v1", "ScheduledBackup"): {"cluster", "schedule", "method"},
+# The packages of types that are made of the operators' definitions, by group of custom resources.
+TYPES = {
+    "external-secrets.io": "external-secrets",
+    "kafka.strimzi.io": "strimzi-kafka-operator",
+    "keda.sh": "keda",
+    "monitoring.coreos.com": "prometheus-operator",
+    "postgresql.cnpg.io": "cloudnative-pg",
 }
+# No package has them: required fields only.
+OTHERS = {("barmancloud.cnpg.io/v1", "ObjectStore"): {"configuration"}}
 
 
 @functools.cache
@@ -88,12 +84,70 @@ def containers(overlay: str) -> Iterator[tuple[str, Manifest, Manifest]]:
 def test_a_manifest_fits_its_schema(overlay: str) -> None:
     for one in rendered(overlay):
         key = (one["apiVersion"], one["kind"])
-        if key in CUSTOM:
-            assert CUSTOM[key] <= set(one["spec"]), key
-        else:
+        if key in OTHERS:
+            assert OTHERS[key] <= set(one["spec"]), key
+        elif not is_custom(one):
             kubernetes_validate.validate(one, KUBERNETES, strict=True)
         if one["kind"] != "Namespace":
             assert one["metadata"]["namespace"] == "telestream"
+
+
+def is_custom(manifest: Manifest) -> bool:
+    """Tell whether the types of a manifest come with an operator."""
+    return manifest["apiVersion"].split("/")[0] in TYPES
+
+
+def type_errors(manifests: list[Manifest], folder: Path) -> list[str]:
+    """Return what the TypeScript compiler says of custom resources: missing, misspelt and wrong fields."""
+    try:
+        node = find_node()
+        packages = installed(node, ROOT / "tests" / "custom_resources")
+    except CommunityUnavailableError as exc:
+        pytest.skip(str(exc))
+    (folder / "node_modules").symlink_to(packages / "node_modules")
+    (folder / "package.json").write_text('{"type": "module"}')
+    lines = []
+    for number, one in enumerate(manifests):
+        kind, version = one["kind"], one["apiVersion"]
+        source = f"@kubernetes-models/{TYPES[version.split('/')[0]]}/{version}/{kind}"
+        lines.append(f'import type {{ I{kind} as Type{number} }} from "{source}";')
+        lines.append(f"export const manifest{number}: Type{number} = {json.dumps(one)};")
+    (folder / "manifests.ts").write_text("\n".join(lines))
+    done = subprocess.run(
+        [*node.node, "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "--target", "es2022",
+         "--module", "nodenext", "--pretty", "false", "manifests.ts"],
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert bool(done.returncode) == bool(done.stdout), done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_custom_resource_is_what_its_operator_defines(overlay: str, tmp_path: Path) -> None:
+    recovery = yaml.safe_load((ROOT / "k8s/examples/recovery.yaml").read_text())
+    custom = [one for one in [*rendered(overlay), recovery] if is_custom(one)]
+    assert {one["apiVersion"].split("/")[0] for one in custom} == set(TYPES)
+    assert type_errors(custom, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "said"),
+    [
+        ("Cluster", ("instances",), "three", "'string' is not assignable to type 'number'"),
+        ("Cluster", ("storage", "sise"), "1Gi", "'\"sise\"' does not exist in type"),
+        ("Cluster", ("storage",), None, "'null' is not assignable"),
+        ("KafkaUser", ("authentication", "type"), "scram", "'\"scram\"' is not assignable to type"),
+        ("ServiceMonitor", ("selector",), {"matchLabel": {}}, "'\"matchLabel\"' does not exist in type"),
+    ],
+)
+def test_a_mistake_in_a_custom_resource_is_found(
+    kind: str, path: tuple[str, ...], value: object, said: str, tmp_path: Path
+) -> None:
+    manifest = json.loads(json.dumps(next(one for one in rendered("prod") if one["kind"] == kind)))
+    *way, last = path
+    functools.reduce(lambda found, name: found[name], way, manifest["spec"])[last] = value
+    (error,) = type_errors([manifest], tmp_path)
+    assert said in error
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
