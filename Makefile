@@ -57,8 +57,9 @@ bench-anomaly: setup ## measure precision and recall of the anomaly detection
 bench-api: setup ## measure the GraphQL API under load, uncached and cached, and alerts to 1,000 subscribers
 	$(BIN)/telestream bench api
 
-bench-load: setup ## measure the API while files are loaded and events stream: times, errors, lag, what waits
+bench-load: setup ## measure the API while files are loaded and events stream, then each panel of Grafana's dashboards
 	$(BIN)/telestream bench load
+	$(BIN)/telestream bench grafana
 
 SOAK_ROUNDS ?= 60
 soak: setup ## the same for an hour and a half (SOAK_ROUNDS): does anything grow?
@@ -67,10 +68,11 @@ soak: setup ## the same for an hour and a half (SOAK_ROUNDS): does anything grow
 bench-archive: setup ## measure the archive: rows per second, bytes per row
 	$(BIN)/telestream bench archive
 
-bench-analytics: setup ## measure cell fingerprints, the rules against fraud and churn: quality, seconds
+bench-analytics: setup ## measure fingerprints, the rules against fraud, churn and the forecast: quality, seconds
 	$(BIN)/telestream bench analytics
 	$(BIN)/telestream bench fraud
 	$(BIN)/telestream bench churn
+	$(BIN)/telestream bench forecast
 
 bench-forecast: setup ## measure the capacity forecast: error against seasonal naive, coverage, seconds, memory
 	$(BIN)/telestream bench forecast

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow.csv
 import pytest
 from command import telestream
-from fraud_calls import HOME, cases, find, ring, sim_box, steps_between
+from fraud_calls import HOME, call, cases, find, ring, sim_box, steps_between
 from psycopg import errors
 from staging import cdr, refine
 
@@ -74,10 +74,13 @@ def test_what_is_planted_is_found_and_what_looks_like_it_is_not(
     assert [line for line in lines if re.search(r"\+\d|\d{9}", line[4])] == []
 
     # Nothing new: nothing happens. Everything anew: the same cases, the same evidence.
-    assert find(connection) == (0, "0 days judged: 0 cases opened, 0 grew, 0 closed")
+    still_open = sum(closed_at is None for *_, closed_at in found)
+    nothing = f"0 cases opened, 0 grew, 0 closed, {still_open} are open"
+    assert still_open > 0
+    assert find(connection) == (0, f"0 days judged: {nothing}")
     again(connection)
     rows, words = find(connection)
-    assert (rows, words.split(": ")[1]) == (0, "0 cases opened, 0 grew, 0 closed")
+    assert (rows, words.split(": ")[1]) == (0, nothing)
     assert cases(connection) == found
 
     # Erasure: their cases go, and nobody else's.
@@ -186,6 +189,24 @@ def test_what_a_rule_needs_and_is_not_there(connection: psycopg.Connection) -> N
     )
     find(connection)
     assert len(cases(connection)) == 2
+
+
+def test_what_never_changes_accuses_nobody(connection: psycopg.Connection) -> None:
+    """Meters that report to one number at the same price all day: nothing varies, and nothing is unusual."""
+
+    def meter(number: int, price: int) -> list[dict[str, Any]]:
+        caller = f"+4478000003{number:02d}"
+        return [
+            call(caller, START + n * HOUR / 6, "+881600000000", f"{caller} {n}", charge_micro=price, billed_s=60)
+            for n in range(144)
+        ]
+
+    refine(connection, [row for number in range(25) for row in meter(number, 2_000_000)])
+    assert find(connection)[0] == 0
+    # The same but for its price.
+    refine(connection, meter(25, 20_000_000))
+    find(connection)
+    assert [row[1] for row in cases(connection)] == ["revenue_share"]
 
 
 def test_a_cell_in_the_wrong_place_accuses_nobody(connection: psycopg.Connection) -> None:

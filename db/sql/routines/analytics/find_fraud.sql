@@ -135,8 +135,9 @@ BEGIN
     DROP TABLE pg_temp._fraud_block;
     o_rows := v_done.o_opened + v_done.o_changed + v_done.o_closed;
     o_result := format(
-        '%s days judged: %s cases opened, %s grew, %s closed',
-        v_days, v_done.o_opened, v_done.o_changed, v_done.o_closed
+        '%s days judged: %s cases opened, %s grew, %s closed, %s are open',
+        v_days, v_done.o_opened, v_done.o_changed, v_done.o_closed,
+        (SELECT count(*) FROM analytics.fraud_case AS c WHERE c.closed_at IS NULL AND c.merged_into IS NULL)
     );
 END
 $$;
