@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from zoneinfo import ZoneInfo
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -23,6 +23,7 @@ from telestream import tracing
 from telestream.channels import cache_url
 from telestream.db import migrate
 from telestream.db.connection import database_url
+from telestream.graphql import background
 from telestream.graphql.audit import AuditLog
 from telestream.graphql.authenticate import Authenticator
 from telestream.graphql.bulk import Bulk
@@ -47,7 +48,6 @@ from telestream.graphql.websocket import SubscriptionEndpoint
 from telestream.settings import settings
 
 _NOTE_SECONDS = 60.0
-_AGAIN_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -96,14 +96,14 @@ class Service:
         tracing.start("telestream-api")
         await self.database.open()
         self.hub.start()
-        tasks = [asyncio.create_task(_for_ever(run)) for run in (self.cache.run, self.audit.run, self._note_used)]
+        tasks = [
+            asyncio.create_task(background.for_ever(run)) for run in (self.cache.run, self.audit.run, self._note_used)
+        ]
         try:
             yield
         finally:
             await self.hub.stop()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await background.end(tasks)
             try:
                 await self.audit.flush()
             except Exception:
@@ -143,16 +143,6 @@ class Service:
         self.telemetry.audit_waiting.set(self.audit.waiting)
         self.telemetry.redis_up.set(self.redis.available)
         return Response(self.telemetry.text(), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _for_ever(run: Callable[[], Awaitable[None]]) -> None:
-    """Run what never ends; a defect in it is logged and does not end it either."""
-    while True:
-        try:
-            await run()
-        except Exception:
-            _log.exception("what runs beside the requests failed and goes on")
-            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def create_app() -> Starlette:

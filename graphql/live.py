@@ -14,6 +14,7 @@ import redis.asyncio
 from redis import RedisError
 
 from telestream import channels
+from telestream.graphql import background
 from telestream.graphql.hot import HotReader, HotWindow
 from telestream.graphql.problems import LiveProblem, SlowConsumerProblem
 
@@ -116,9 +117,7 @@ class Hub:
         for subscriber in [*self._alerts, *self._cells]:
             subscriber.end(LiveProblem("the service is going down", hint="Subscribe again."))
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await background.end([self._task])
 
     @contextlib.contextmanager
     def _among(self, subscriber: Subscriber, cells: frozenset[str] | None) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from telestream.graphql import background
 from telestream.graphql.authenticate import Authenticator, credential_of
 from telestream.graphql.documents import InvalidDocumentError
 from telestream.graphql.engine import Engine
@@ -35,7 +36,6 @@ MAX_SOCKETS = 2_000
 MAX_SOCKETS_OF_ONE = 1_000
 MAX_OPERATIONS = 20
 _INIT_SECONDS = 10.0
-_AGAIN_SECONDS = 0.2
 # How often a caller is looked at again: a key that was revoked, a token that has expired.
 _CHECK_SECONDS = 15.0
 
@@ -136,7 +136,7 @@ class _Connection:
         except _ClosedError as exc:
             await self.close(exc.code, exc.reason)
         finally:
-            await _end({*self._tasks.values(), *self._ending, *([watcher] if watcher else [])})
+            await background.end({*self._tasks.values(), *self._ending, *([watcher] if watcher else [])})
 
     async def _initialise(self) -> None:
         try:
@@ -182,7 +182,7 @@ class _Connection:
             case "complete":
                 task = self._tasks.pop(str(message.get("id")), None)
                 if task is not None:
-                    self._ending[task] = asyncio.create_task(_end({task}))
+                    self._ending[task] = asyncio.create_task(background.end([task]))
                     task.add_done_callback(self._ending.pop)
             case "connection_init":
                 raise _ClosedError(4429, "Too many initialisation requests")
@@ -263,14 +263,6 @@ class _Connection:
         if self._socket.application_state is WebSocketState.CONNECTED:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await self._socket.close(code, reason[:120])
-
-
-async def _end(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: `asyncio.wait_for`, which drivers use, may swallow a cancellation."""
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_AGAIN_SECONDS)
 
 
 def _credential(payload: Any, socket: WebSocket) -> str:
