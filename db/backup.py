@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from telestream.errors import TerminalError, UsageError
 from telestream.stack.database import GROUP_ROLES
 
 Told = Callable[[str], None]
+_RESTORES_COMPRESSED = (2, 20, 1)
 _FACTS = """
 SELECT
     to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -42,7 +44,7 @@ def create(url: str, target: Path, told: Told) -> Manifest:
 
     Raises:
         UsageError: the target exists or cannot be written.
-        TerminalError: pg_dump is missing, is of another version or failed.
+        TerminalError: pg_dump is missing, is of another version or failed; the dump could not be restored.
         SchemaOutdatedError: the database is at another revision.
     """
     if target.exists():
@@ -53,6 +55,7 @@ def create(url: str, target: Path, told: Told) -> Manifest:
         row = connection.execute(_FACTS).fetchone()
         assert row is not None  # one row without FROM
         made_at, major, extensions, time_zone, owner, vault_key, snapshot = row
+        require_restorable(connection, extensions["timescaledb"])
         roles = _group_roles(connection)
         told("dump")
         with open(folder / DUMP, "wb", opener=_private) as file:
@@ -78,6 +81,22 @@ def create(url: str, target: Path, told: Told) -> Manifest:
         connection.execute("COMMIT")
         backup_manifest.write(folder, manifest)
     return manifest
+
+
+def require_restorable(connection: Connection, timescaledb: str) -> None:
+    """Raise TerminalError where a version of TimescaleDB could not load what it dumps.
+
+    Before 2.20.1 pg_restore fails on compressed rows of a column without any value: issue 8893 of TimescaleDB.
+    """
+    if tuple(map(int, re.findall(r"\d+", timescaledb)[:3])) >= _RESTORES_COMPRESSED:
+        return
+    row = connection.execute("SELECT count(*) FROM timescaledb_information.chunks WHERE is_compressed").fetchone()
+    if row is not None and row[0]:
+        raise TerminalError(
+            "the backup could not be restored",
+            detail=f"{row[0]:,} chunks are compressed, whose dump TimescaleDB {timescaledb} cannot load.",
+            hint="Upgrade TimescaleDB to 2.20.1 or later, see docs/runbook.md; until then use pg_basebackup.",
+        )
 
 
 def verify(folder: Path) -> Manifest:
