@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from staging import cdr, refine
@@ -13,7 +15,7 @@ pytestmark = pytest.mark.community
 
 
 def test_compressed_rows_want_a_timescaledb_that_can_restore_them(
-    fresh_community_url: str, vault_key_file: str
+    fresh_community_url: str, vault_key_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert vault_key_file
     migrate.upgrade(fresh_community_url)
@@ -30,3 +32,8 @@ def test_compressed_rows_want_a_timescaledb_that_can_restore_them(
             with pytest.raises(TerminalError, match="could not be restored") as caught:
                 backup.require_restorable(connection, version)
             assert "1 chunks are compressed" in str(caught.value.detail)
+    # It is asked before anything is dumped, and nothing is left.
+    monkeypatch.setattr(backup, "_RESTORES_COMPRESSED", (99,))
+    with pytest.raises(TerminalError, match="could not be restored"):
+        backup.create(fresh_community_url, tmp_path / "b", lambda _: None)
+    assert not (tmp_path / "b").exists()
