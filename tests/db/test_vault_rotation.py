@@ -10,6 +10,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -337,6 +339,23 @@ def test_of_two_first_keys_one_is_the_first(connection: psycopg.Connection, data
                 enrol(second, other, PEOPLE[1:2])
         assert refused(second, other) == "TS040"
         assert enrol(second, mine, PEOPLE[1:2])
+    assert states(connection) == ["current"]
+
+
+def test_sessions_that_use_the_first_key_at_once(connection: psycopg.Connection, database: str) -> None:
+    key, sessions = secrets.token_hex(32), 6
+    ready = threading.Barrier(sessions, timeout=60)
+
+    def use(_: int) -> str | None:
+        # A new session plans every query, so the others have time to end between two of them.
+        with psycopg.connect(database, autocommit=True) as session:
+            ready.wait()
+            return refused(session, key)
+
+    for _ in range(20):
+        connection.execute("DELETE FROM vault.key")
+        with ThreadPoolExecutor(sessions) as pool:
+            assert set(pool.map(use, range(sessions))) == {None}
     assert states(connection) == ["current"]
 
 
