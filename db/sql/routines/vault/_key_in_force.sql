@@ -16,28 +16,24 @@ DECLARE
 BEGIN
     v_material := vault._key_material(current_setting('telestream.vault_key', true));
     PERFORM pg_advisory_xact_lock_shared(7301014);
+    IF NOT EXISTS (SELECT FROM vault.key) THEN
+        SELECT s.token, s.identity_encrypted INTO v_token, v_encrypted
+        FROM vault.subscriber AS s
+        WHERE s.token IS NOT NULL AND s.identity_encrypted IS NOT NULL
+        ORDER BY s.subscriber_id
+        LIMIT 1;
+        IF NOT FOUND OR vault._open(
+            v_token, v_encrypted, v_material.p_inner, v_material.p_outer, v_material.p_cipher_key
+        ) IS NOT NULL THEN
+            -- Of two sessions that are the first the one waits for the other here.
+            INSERT INTO vault.key (key_id, state, fingerprint, current_from)
+            VALUES (1, 'current', v_material.p_fingerprint, clock_timestamp())
+            ON CONFLICT DO NOTHING;
+        END IF;
+    END IF;
+    -- Read last, and once: a key that another session has registered meanwhile is seen here.
     SELECT k.key_id, k.state INTO v_key_id, v_state
     FROM vault.key AS k WHERE k.fingerprint = v_material.p_fingerprint;
-    IF NOT FOUND THEN
-        IF NOT EXISTS (SELECT FROM vault.key) THEN
-            SELECT s.token, s.identity_encrypted INTO v_token, v_encrypted
-            FROM vault.subscriber AS s
-            WHERE s.token IS NOT NULL AND s.identity_encrypted IS NOT NULL
-            ORDER BY s.subscriber_id
-            LIMIT 1;
-            IF NOT FOUND OR vault._open(
-                v_token, v_encrypted, v_material.p_inner, v_material.p_outer, v_material.p_cipher_key
-            ) IS NOT NULL THEN
-                -- Of two sessions that are the first the one waits for the other here.
-                INSERT INTO vault.key (key_id, state, fingerprint, current_from)
-                VALUES (1, 'current', v_material.p_fingerprint, clock_timestamp())
-                ON CONFLICT DO NOTHING;
-            END IF;
-        END IF;
-        -- Also where this session wrote nothing: the first one may have ended since it looked.
-        SELECT k.key_id, k.state INTO v_key_id, v_state
-        FROM vault.key AS k WHERE k.fingerprint = v_material.p_fingerprint;
-    END IF;
     IF v_key_id IS NULL THEN
         RAISE EXCEPTION 'the vault key is not the one of this database'
             USING ERRCODE = 'TS040',
